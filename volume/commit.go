@@ -1,0 +1,227 @@
+package volume
+
+import (
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"graft/internal/graftpb"
+)
+
+// MaxCommitSize bounds the record of a Commit, in bytes.
+const MaxCommitSize = 256 << 10
+
+// PushID is drawn for each push, so that no two pushes make equal records.
+type PushID [16]byte
+
+// NewPushID draws a PushID from the system's randomness.
+func NewPushID() PushID {
+	var id PushID
+	rand.Read(id[:])
+	return id
+}
+
+// IsZero tells whether id was never drawn, as in local commits.
+func (id PushID) IsZero() bool { return id == PushID{} }
+
+func (id PushID) String() string { return fmt.Sprintf("%x", id[:]) }
+
+// Commit is the record of one LSN of one Volume. A Commit that was decoded or
+// handed over is read-only.
+//
+// Invariants, held by [Commit.Validate]:
+//  1. LSN is at least 1, and Kept at most PageCount.
+//  2. A page lies in one Segment at most, and within PageCount.
+//  3. Parent is set from LSN 2 on in pushed commits.
+type Commit struct {
+	Volume    VolumeID
+	LSN       LSN
+	PageCount PageCount // pages after it
+	Kept      PageCount // lowest page count between its parent and itself
+	Segments  []Segment // where the changed pages lie
+	Parent    Hash      // commit hash of the parent; pushed commits only
+	PushID    PushID    // pushed commits only
+	Time      time.Time // for people, never for decisions
+}
+
+// Segment names a Segment and says what is in it.
+type Segment struct {
+	ID     SegmentID
+	Pages  PageSet
+	Frames FrameIndex // empty in local commits, and where Footer is set
+	Footer Footer     // where a large frame index lies
+}
+
+// Footer names a frame index that lies in the Segment's object.
+type Footer struct {
+	Offset int64 // bytes from the start of the object
+	Length int64 // bytes
+	Sum    Hash  // of those bytes
+}
+
+// IsZero tells whether there is no footer.
+func (f Footer) IsZero() bool { return f.Length == 0 }
+
+// Record is a Commit with its stored bytes.
+type Record struct {
+	Commit Commit
+	Bytes  []byte // the enveloped record
+}
+
+// Hash is the commit hash: SHA-256 of the stored bytes.
+func (r Record) Hash() Hash { return HashOf(r.Bytes) }
+
+// Pages is the set of pages that c changed.
+func (c *Commit) Pages() PageSet {
+	var s PageSet
+	for _, seg := range c.Segments {
+		s.AddSet(seg.Pages)
+	}
+	return s
+}
+
+// Validate reports the first invariant of Commit that c breaks, as ErrCorrupt.
+func (c *Commit) Validate() error {
+	switch {
+	case c.Volume.IsZero() || c.LSN.IsZero():
+		return fmt.Errorf("%w: commit without volume or LSN", ErrCorrupt)
+	case c.Kept > c.PageCount:
+		return fmt.Errorf("%w: commit keeps %d of %d pages", ErrCorrupt, c.Kept, c.PageCount)
+	case !c.PushID.IsZero() && c.Parent.IsZero() && c.LSN > 1:
+		return fmt.Errorf("%w: pushed commit without parent", ErrCorrupt)
+	}
+	sum := 0
+	for _, s := range c.Segments {
+		if s.ID.IsZero() || s.Pages.IsEmpty() {
+			return fmt.Errorf("%w: commit names an empty segment", ErrCorrupt)
+		}
+		if !c.PageCount.Has(s.Pages.Max()) {
+			return fmt.Errorf("%w: commit of %d pages changes page %d", ErrCorrupt, c.PageCount, s.Pages.Max())
+		}
+		sum += s.Pages.Len()
+	}
+	if pages := c.Pages(); pages.Len() != sum {
+		return fmt.Errorf("%w: commit names a page in two segments", ErrCorrupt)
+	}
+	return nil
+}
+
+// EncodeCommit validates c and gives its record.
+func EncodeCommit(c Commit) (Record, error) {
+	if err := c.Validate(); err != nil {
+		return Record{}, err
+	}
+	m := &graftpb.Commit{
+		Volume:    c.Volume[:],
+		Lsn:       uint64(c.LSN),
+		PageCount: uint32(c.PageCount),
+		Kept:      uint32(c.Kept),
+		UnixMs:    c.Time.UnixMilli(),
+	}
+	if !c.Parent.IsZero() {
+		m.ParentHash = c.Parent[:]
+	}
+	if !c.PushID.IsZero() {
+		m.PushId = c.PushID[:]
+	}
+	for _, s := range c.Segments {
+		sm, err := segmentToProto(s)
+		if err != nil {
+			return Record{}, err
+		}
+		m.Segments = append(m.Segments, sm)
+	}
+	b, err := EncodeRecord(KindCommit, m)
+	if err != nil {
+		return Record{}, err
+	}
+	if len(b) > MaxCommitSize {
+		return Record{}, fmt.Errorf("graft: commit record of %d bytes is over the limit of %d", len(b), MaxCommitSize)
+	}
+	return Record{Commit: c, Bytes: b}, nil
+}
+
+// DecodeCommit reads a record of a Commit. It keeps b. It returns ErrCorrupt
+// or ErrVersion.
+func DecodeCommit(b []byte) (Record, error) {
+	if len(b) > MaxCommitSize {
+		return Record{}, fmt.Errorf("%w: commit record of %d bytes is over the limit of %d", ErrCorrupt, len(b), MaxCommitSize)
+	}
+	var m graftpb.Commit
+	if err := DecodeRecord(KindCommit, b, &m); err != nil {
+		return Record{}, err
+	}
+	if len(m.Features) > 0 {
+		return Record{}, fmt.Errorf("%w: commit needs feature %d", ErrVersion, m.Features[0])
+	}
+	c := Commit{
+		LSN:       LSN(m.Lsn),
+		PageCount: PageCount(m.PageCount),
+		Kept:      PageCount(m.Kept),
+		Time:      time.UnixMilli(m.UnixMs),
+	}
+	var err error
+	if c.Volume, err = VolumeIDFromBytes(m.Volume); err != nil {
+		return Record{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if c.Parent, err = hashFromBytes(m.ParentHash); err != nil {
+		return Record{}, err
+	}
+	if len(m.PushId) != 0 {
+		if len(m.PushId) != len(c.PushID) {
+			return Record{}, fmt.Errorf("%w: push id of %d bytes", ErrCorrupt, len(m.PushId))
+		}
+		c.PushID = PushID(m.PushId)
+	}
+	for _, sm := range m.Segments {
+		s, err := segmentFromProto(sm)
+		if err != nil {
+			return Record{}, err
+		}
+		c.Segments = append(c.Segments, s)
+	}
+	if err := c.Validate(); err != nil {
+		return Record{}, err
+	}
+	return Record{Commit: c, Bytes: b}, nil
+}
+
+func segmentToProto(s Segment) (*graftpb.Segment, error) {
+	pages, err := s.Pages.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	m := &graftpb.Segment{Id: s.ID[:], Pages: pages}
+	if s.Frames.Len() > 0 {
+		m.Frames = s.Frames.toProto()
+	}
+	if !s.Footer.IsZero() {
+		m.Footer = &graftpb.Footer{Offset: uint64(s.Footer.Offset), Length: uint32(s.Footer.Length), Sha256: s.Footer.Sum[:]}
+	}
+	return m, nil
+}
+
+func segmentFromProto(m *graftpb.Segment) (s Segment, err error) {
+	if s.ID, err = SegmentIDFromBytes(m.GetId()); err != nil {
+		return s, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	if s.Pages, err = ParsePageSet(m.GetPages()); err != nil {
+		return s, err
+	}
+	if m.Frames != nil {
+		if s.Frames, err = frameIndexFromProto(m.Frames, s.Pages); err != nil {
+			return s, err
+		}
+	}
+	if f := m.Footer; f != nil {
+		sum, err := hashFromBytes(f.Sha256)
+		if err != nil {
+			return s, err
+		}
+		if f.Offset > 1<<62 || f.Length == 0 || sum.IsZero() {
+			return s, fmt.Errorf("%w: segment footer", ErrCorrupt)
+		}
+		s.Footer = Footer{Offset: int64(f.Offset), Length: int64(f.Length), Sum: sum}
+	}
+	return s, nil
+}

@@ -1,0 +1,163 @@
+package volume
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sort"
+
+	"github.com/pierrec/lz4/v4"
+
+	"graft/internal/graftpb"
+)
+
+// A Frame is one LZ4 block. Before compression it is, little endian, for its n
+// pages: n page indexes of 4 bytes, strictly ascending, then n pages of
+// PageSize bytes in the same order. So n follows from the length.
+const (
+	// FramePages is the most pages that a Frame holds.
+	FramePages = 16
+
+	frameEntrySize = 4 + PageSize
+	maxFrameSize   = FramePages * frameEntrySize
+)
+
+// Frame says where one Frame of a Segment lies and what it must be.
+type Frame struct {
+	Offset int64   // bytes from the start of the object
+	Length int64   // bytes, compressed
+	First  PageIdx // no page below it is in the frame
+	Last   PageIdx // the highest page in the frame
+	Sum    Hash    // SHA-256 of the compressed bytes
+}
+
+// FrameIndex gives the Frames of a Segment, in the order of the object. The
+// zero value is the index of no frame.
+type FrameIndex struct{ frames []Frame }
+
+// Len is the number of frames.
+func (x FrameIndex) Len() int { return len(x.frames) }
+
+// Frame gives frame i, from 0.
+func (x FrameIndex) Frame(i int) Frame { return x.frames[i] }
+
+// Size is where the last frame ends, in bytes from the start of the object.
+func (x FrameIndex) Size() int64 {
+	if len(x.frames) == 0 {
+		return segmentHeaderSize
+	}
+	last := x.frames[len(x.frames)-1]
+	return last.Offset + last.Length
+}
+
+// Find gives the number of the frame that holds p, if the Segment holds p. It
+// takes time logarithmic in the number of frames.
+func (x FrameIndex) Find(p PageIdx) (int, bool) {
+	i := sort.Search(len(x.frames), func(i int) bool { return x.frames[i].Last >= p })
+	return i, i < len(x.frames) && x.frames[i].First <= p
+}
+
+func (x *FrameIndex) add(length int64, last PageIdx, sum Hash) {
+	f := Frame{Offset: x.Size(), Length: length, First: 1, Last: last, Sum: sum}
+	if n := len(x.frames); n > 0 {
+		f.First = x.frames[n-1].Last + 1
+	}
+	x.frames = append(x.frames, f)
+}
+
+func (x FrameIndex) toProto() *graftpb.FrameIndex {
+	m := &graftpb.FrameIndex{}
+	for _, f := range x.frames {
+		m.Length = append(m.Length, uint32(f.Length))
+		m.LastPage = append(m.LastPage, uint32(f.Last))
+		m.Sha256 = append(m.Sha256, f.Sum[:]...)
+	}
+	return m
+}
+
+// frameIndexFromProto checks that the index can be that of a Segment with
+// these pages: ascending, no frame empty or too large, each page covered.
+func frameIndexFromProto(m *graftpb.FrameIndex, pages PageSet) (FrameIndex, error) {
+	n := len(m.Length)
+	if n == 0 || len(m.LastPage) != n || len(m.Sha256) != n*len(Hash{}) {
+		return FrameIndex{}, fmt.Errorf("%w: frame index of %d lengths, %d pages, %d hash bytes", ErrCorrupt, n, len(m.LastPage), len(m.Sha256))
+	}
+	x := FrameIndex{frames: make([]Frame, 0, n)}
+	var last PageIdx
+	for i := range n {
+		p := PageIdx(m.LastPage[i])
+		if p <= last || !pages.Contains(p) {
+			return FrameIndex{}, fmt.Errorf("%w: frame %d ends at page %d", ErrCorrupt, i, p)
+		}
+		if m.Length[i] == 0 || int(m.Length[i]) > lz4.CompressBlockBound(maxFrameSize) {
+			return FrameIndex{}, fmt.Errorf("%w: frame %d of %d bytes", ErrCorrupt, i, m.Length[i])
+		}
+		x.add(int64(m.Length[i]), p, Hash(m.Sha256[i*len(Hash{}):]))
+		last = p
+	}
+	if last != pages.Max() {
+		return FrameIndex{}, fmt.Errorf("%w: frame index ends at page %d of %d", ErrCorrupt, last, pages.Max())
+	}
+	return x, nil
+}
+
+// PageEntry is a page with its index.
+type PageEntry struct {
+	Idx  PageIdx
+	Page *Page
+}
+
+// encodeFrame compresses 1 to FramePages entries of ascending index.
+func encodeFrame(c *lz4.Compressor, entries []PageEntry) ([]byte, error) {
+	raw := make([]byte, 0, len(entries)*frameEntrySize)
+	for _, e := range entries {
+		raw = binary.LittleEndian.AppendUint32(raw, uint32(e.Idx))
+	}
+	for _, e := range entries {
+		raw = append(raw, e.Page[:]...)
+	}
+	b := make([]byte, lz4.CompressBlockBound(len(raw)))
+	n, err := c.CompressBlock(raw, b)
+	if err != nil {
+		return nil, fmt.Errorf("compress frame: %w", err)
+	}
+	return b[:n], nil
+}
+
+// DecodeFrame verifies the bytes of frame f of Segment s and gives its pages,
+// ascending: exactly those of the Segment from f.First to f.Last. The pages
+// are the caller's. Anything else is ErrCorrupt.
+func DecodeFrame(s *Segment, f Frame, b []byte) ([]PageEntry, error) {
+	if int64(len(b)) != f.Length || HashOf(b) != f.Sum {
+		return nil, fmt.Errorf("%w: frame at offset %d: hash of %d bytes", ErrCorrupt, f.Offset, len(b))
+	}
+	raw := make([]byte, maxFrameSize)
+	size, err := lz4.UncompressBlock(b, raw)
+	if err != nil || size == 0 || size%frameEntrySize != 0 {
+		return nil, fmt.Errorf("%w: frame at offset %d: LZ4 block of %d bytes", ErrCorrupt, f.Offset, size)
+	}
+	n := size / frameEntrySize
+	entries := make([]PageEntry, n)
+	prev := f.First - 1
+	for i := range entries {
+		p := PageIdx(binary.LittleEndian.Uint32(raw[4*i:]))
+		if p <= prev || p > f.Last || !s.Pages.Contains(p) {
+			return nil, fmt.Errorf("%w: frame at offset %d: page index %d", ErrCorrupt, f.Offset, p)
+		}
+		prev = p
+		page := Page(raw[4*n+i*PageSize:])
+		entries[i] = PageEntry{p, &page}
+	}
+	if prev != f.Last {
+		return nil, fmt.Errorf("%w: frame at offset %d ends at page %d instead of %d", ErrCorrupt, f.Offset, prev, f.Last)
+	}
+	return entries, nil
+}
+
+// Sums gives the SHA-256 of each frame, in order.
+func (x FrameIndex) Sums() []Hash {
+	sums := make([]Hash, len(x.frames))
+	for i, f := range x.frames {
+		sums[i] = f.Sum
+	}
+	return sums
+}

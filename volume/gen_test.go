@@ -1,0 +1,242 @@
+package volume
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"graft/internal/graftpb"
+)
+
+// pageIdxGen draws indexes that meet: few small ones, those around the borders
+// of Roaring's containers, the highest.
+var pageIdxGen = rapid.OneOf(
+	rapid.Uint32Range(1, 40),
+	rapid.Uint32Range(65530, 65545),
+	rapid.Uint32Range(1<<32-20, 1<<32-1),
+	rapid.Uint32Range(1, 1<<32-1),
+)
+
+func drawPageIdx(t *rapid.T) PageIdx { return PageIdx(pageIdxGen.Draw(t, "page")) }
+
+// drawPageSet draws a set that is not empty, of runs and of single pages.
+func drawPageSet(t *rapid.T) PageSet {
+	var s PageSet
+	for range rapid.IntRange(1, 6).Draw(t, "runs") {
+		first, n := drawPageIdx(t), rapid.IntRange(1, 30).Draw(t, "run length")
+		for i := range n {
+			if p := first + PageIdx(i); p >= first {
+				s.Add(p)
+			}
+		}
+	}
+	return s
+}
+
+// drawFrames draws an index that may be that of a Segment with these pages.
+func drawFrames(t *rapid.T, pages PageSet) FrameIndex {
+	var x FrameIndex
+	n := 0
+	for p := range pages.All() {
+		if n++; n == FramePages || p == pages.Max() {
+			n = 0
+			x.add(rapid.Int64Range(1, maxFrameSize).Draw(t, "length"), p, drawHash(t))
+		}
+	}
+	return x
+}
+
+func drawHash(t *rapid.T) Hash {
+	return HashOf([]byte{rapid.Byte().Draw(t, "hashed")})
+}
+
+func drawSegmentID(t *rapid.T) SegmentID { return SegmentID(drawGID(t, segmentPrefix)) }
+
+func drawVolumeID(t *rapid.T) VolumeID { return VolumeID(drawGID(t, volumePrefix)) }
+
+func drawGID(t *rapid.T, prefix byte) (id [gidSize]byte) {
+	binary.BigEndian.PutUint64(id[8:], rapid.Uint64().Draw(t, "random bits"))
+	putMillis(&id, prefix, rapid.Int64Range(0, 1<<48-1).Draw(t, "milliseconds"))
+	return id
+}
+
+// drawSegment draws what a commit says of a Segment with these pages: nothing
+// more in a local commit, else its frames or a footer.
+func drawSegment(t *rapid.T, pages PageSet, pushed bool) Segment {
+	s := Segment{ID: drawSegmentID(t), Pages: pages}
+	switch {
+	case !pushed:
+	case rapid.Bool().Draw(t, "footer"):
+		s.Footer = Footer{Offset: rapid.Int64Range(8, 1<<40).Draw(t, "offset"), Length: rapid.Int64Range(1, 1<<31).Draw(t, "length"), Sum: drawHash(t)}
+	default:
+		s.Frames = drawFrames(t, pages)
+	}
+	return s
+}
+
+// drawCommit draws a valid Commit, local or pushed.
+func drawCommit(t *rapid.T) Commit {
+	c := Commit{
+		Volume: drawVolumeID(t),
+		LSN:    LSN(rapid.Uint64Min(1).Draw(t, "LSN")),
+		Time:   time.UnixMilli(rapid.Int64().Draw(t, "time")),
+	}
+	pushed := rapid.Bool().Draw(t, "pushed")
+	if pushed {
+		c.Parent, c.PushID = drawHash(t), PushID{rapid.ByteMin(1).Draw(t, "push id")}
+	}
+	parts := make([]PageSet, rapid.IntRange(0, 3).Draw(t, "segments"))
+	if len(parts) > 0 {
+		for p := range drawPageSet(t).All() {
+			parts[rapid.IntRange(0, len(parts)-1).Draw(t, "segment of page")].Add(p)
+			c.PageCount = PageCount(p)
+		}
+	}
+	for _, pages := range parts {
+		if !pages.IsEmpty() {
+			c.Segments = append(c.Segments, drawSegment(t, pages, pushed))
+		}
+	}
+	c.PageCount = PageCount(rapid.Uint32Min(uint32(c.PageCount)).Draw(t, "page count"))
+	c.Kept = PageCount(rapid.Uint32Max(uint32(c.PageCount)).Draw(t, "kept"))
+	return c
+}
+
+func equalCommits(a, b Commit) bool {
+	if len(a.Segments) != len(b.Segments) {
+		return false
+	}
+	for i := range a.Segments {
+		if !equalSegments(a.Segments[i], b.Segments[i]) {
+			return false
+		}
+	}
+	return a.Volume == b.Volume && a.LSN == b.LSN && a.PageCount == b.PageCount && a.Kept == b.Kept &&
+		a.Parent == b.Parent && a.PushID == b.PushID && a.Time.Equal(b.Time)
+}
+
+func equalSegments(a, b Segment) bool {
+	return a.ID == b.ID && a.Pages.Equal(b.Pages) && a.Footer == b.Footer && equalFrames(a.Frames, b.Frames)
+}
+
+func equalFrames(a, b FrameIndex) bool {
+	if a.Len() != b.Len() {
+		return false
+	}
+	for i := range a.Len() {
+		if a.Frame(i) != b.Frame(i) {
+			return false
+		}
+	}
+	return true
+}
+
+func equalSegmentStates(a, b SegmentState) bool {
+	if a.Volume != b.Volume || a.LSN != b.LSN || !equalSegments(a.Segment, b.Segment) || len(a.Aliases) != len(b.Aliases) {
+		return false
+	}
+	for i := range a.Aliases {
+		if a.Aliases[i].Segment != b.Aliases[i].Segment || !a.Aliases[i].Pages.Equal(b.Aliases[i].Pages) {
+			return false
+		}
+	}
+	return true
+}
+
+func equalGraftStates(a, b GraftState) bool {
+	if a.Local != b.Local || a.Remote != b.Remote || a.SyncPoint != b.SyncPoint || (a.Pending == nil) != (b.Pending == nil) {
+		return false
+	}
+	return a.Pending == nil || a.Pending.Local == b.Pending.Local && bytes.Equal(a.Pending.Record.Bytes, b.Pending.Record.Bytes) &&
+		equalCommits(a.Pending.Record.Commit, b.Pending.Record.Commit)
+}
+
+// seal puts a payload into an envelope whose checksum is right.
+func seal(kind Kind, version byte, payload []byte) []byte {
+	b := make([]byte, envelopeSize, envelopeSize+len(payload))
+	copy(b, magic)
+	b[4], b[5] = byte(kind), version
+	binary.LittleEndian.PutUint32(b[8:], uint32(len(payload)))
+	b = append(b, payload...)
+	binary.LittleEndian.PutUint32(b[12:], envelopeChecksum(b))
+	return b
+}
+
+// sealMessage gives the record of a message that no encoder would write.
+func sealMessage(tb testing.TB, kind Kind, m proto.Message) []byte {
+	tb.Helper()
+	payload, err := proto.Marshal(m)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return seal(kind, formatVersion, payload)
+}
+
+func encodePageSet(tb rapid.TB, s PageSet) []byte {
+	tb.Helper()
+	b, err := s.AppendBinary(nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// someID and its like are fixed, so that tables read the same each time.
+var (
+	someVolume   = VolumeID{volumePrefix, 0, 0, 0, 0, 0, 1, volumePrefix, 1}
+	otherVolume  = VolumeID{volumePrefix, 0, 0, 0, 0, 0, 2, volumePrefix, 2}
+	someSegment  = SegmentID{segmentPrefix, 0, 0, 0, 0, 0, 1, segmentPrefix, 1}
+	otherSegment = SegmentID{segmentPrefix, 0, 0, 0, 0, 0, 2, segmentPrefix, 2}
+)
+
+// pushedCommit is a small record of a pushed commit with one frame.
+func pushedCommit(tb testing.TB) Record {
+	tb.Helper()
+	pages := PageSetOf(1, 2, 7)
+	var x FrameIndex
+	x.add(300, 7, HashOf([]byte("frame")))
+	rec, err := EncodeCommit(Commit{
+		Volume: someVolume, LSN: 5, PageCount: 9, Kept: 8, Parent: HashOf([]byte("parent")), PushID: PushID{1},
+		Time:     time.UnixMilli(1700000000000),
+		Segments: []Segment{{ID: someSegment, Pages: pages, Frames: x}},
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return rec
+}
+
+// commitMessage is the message in a record.
+func commitMessage(tb testing.TB, rec Record) *graftpb.Commit {
+	tb.Helper()
+	var m graftpb.Commit
+	if err := DecodeRecord(KindCommit, rec.Bytes, &m); err != nil {
+		tb.Fatal(err)
+	}
+	return &m
+}
+
+// textPage is a page that compresses well, randomPage one that does not. Equal
+// seeds give equal pages.
+func textPage(seed uint64) *Page {
+	var p Page
+	for i := range p {
+		p[i] = byte(seed) + byte(i/512)
+	}
+	binary.LittleEndian.PutUint64(p[100:], seed)
+	return &p
+}
+
+func randomPage(seed uint64) *Page {
+	var p Page
+	r := rand.New(rand.NewPCG(seed, 1))
+	for i := 0; i < PageSize; i += 8 {
+		binary.LittleEndian.PutUint64(p[i:], r.Uint64())
+	}
+	return &p
+}

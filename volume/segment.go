@@ -1,0 +1,125 @@
+package volume
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/pierrec/lz4/v4"
+	"google.golang.org/protobuf/proto"
+
+	"graft/internal/graftpb"
+)
+
+// The object of a Segment is:
+//
+//	offset  size  field
+//	     0     4  magic "GRFT"
+//	     4     1  kind 'D' (pages)
+//	     5     1  version, 1
+//	     6     2  zero
+//	     8        the frames, one after the other
+//	              a FrameIndex record, where the index is large
+//
+// The commit that names the Segment says which pages are in it and holds the
+// frame index, or names the record at the end by offset, length and SHA-256.
+// Every byte that is ever used is covered by a SHA-256; the header serves
+// people and tools. An object that is lost can be made again to the byte by
+// who still has its pages.
+const segmentHeaderSize = 8
+
+// maxInlineIndex is the largest frame index, encoded, that stands in the
+// commit itself.
+const maxInlineIndex = 32 << 10
+
+// SegmentWriter writes the object of a Segment as its pages come. It holds one
+// frame in memory, and the frame index. It is not safe for concurrent use.
+type SegmentWriter struct {
+	w    io.Writer
+	lz   lz4.Compressor
+	seg  Segment
+	next []PageEntry // of the frame to come
+	off  int64
+}
+
+// NewSegmentWriter writes the object of Segment id to w.
+func NewSegmentWriter(w io.Writer, id SegmentID) *SegmentWriter {
+	return &SegmentWriter{w: w, seg: Segment{ID: id}, next: make([]PageEntry, 0, FramePages)}
+}
+
+// Add appends a page, whose index must be above all before it. The page is
+// read before Add returns or during a later call, and must not change until
+// Close.
+func (sw *SegmentWriter) Add(idx PageIdx, page *Page) error {
+	if idx <= sw.seg.Pages.Max() {
+		return fmt.Errorf("graft: page %d comes after page %d in segment %s", idx, sw.seg.Pages.Max(), sw.seg.ID)
+	}
+	sw.seg.Pages.Add(idx)
+	sw.next = append(sw.next, PageEntry{idx, page})
+	if len(sw.next) == FramePages {
+		return sw.flush()
+	}
+	return nil
+}
+
+// Close writes what is left and gives what a commit says of the Segment. It
+// does not close the underlying writer.
+func (sw *SegmentWriter) Close() (Segment, error) {
+	if err := sw.flush(); err != nil {
+		return Segment{}, err
+	}
+	if sw.seg.Pages.IsEmpty() {
+		return Segment{}, errors.New("graft: segment without a page")
+	}
+	m := sw.seg.Frames.toProto()
+	if proto.Size(m) <= maxInlineIndex {
+		return sw.seg, nil
+	}
+	b, err := EncodeRecord(KindFrameIndex, m)
+	if err != nil {
+		return Segment{}, err
+	}
+	sw.seg.Footer = Footer{Offset: sw.off, Length: int64(len(b)), Sum: HashOf(b)}
+	sw.seg.Frames = FrameIndex{}
+	return sw.seg, sw.write(b)
+}
+
+func (sw *SegmentWriter) flush() error {
+	if sw.off == 0 {
+		if err := sw.write([]byte{magic[0], magic[1], magic[2], magic[3], 'D', formatVersion, 0, 0}); err != nil {
+			return err
+		}
+	}
+	if len(sw.next) == 0 {
+		return nil
+	}
+	b, err := encodeFrame(&sw.lz, sw.next)
+	if err != nil {
+		return err
+	}
+	sw.seg.Frames.add(int64(len(b)), sw.next[len(sw.next)-1].Idx, HashOf(b))
+	sw.next = sw.next[:0]
+	return sw.write(b)
+}
+
+func (sw *SegmentWriter) write(b []byte) error {
+	n, err := sw.w.Write(b)
+	sw.off += int64(n)
+	if err != nil {
+		return fmt.Errorf("write segment %s: %w", sw.seg.ID, err)
+	}
+	return nil
+}
+
+// DecodeFooter reads the frame index that s.Footer names from its bytes. It
+// returns ErrCorrupt or ErrVersion.
+func DecodeFooter(s *Segment, b []byte) (FrameIndex, error) {
+	if int64(len(b)) != s.Footer.Length || HashOf(b) != s.Footer.Sum {
+		return FrameIndex{}, fmt.Errorf("%w: footer at offset %d: hash of %d bytes", ErrCorrupt, s.Footer.Offset, len(b))
+	}
+	var m graftpb.FrameIndex
+	if err := DecodeRecord(KindFrameIndex, b, &m); err != nil {
+		return FrameIndex{}, err
+	}
+	return frameIndexFromProto(&m, s.Pages)
+}
