@@ -1,0 +1,55 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/gofrs/flock"
+)
+
+// ErrInUse is returned by Open when another process holds the data directory.
+var ErrInUse = errors.New("graft: data directory is in use")
+
+// dirLock is the hold of this process on a data directory: a lock of the
+// operating system on the file LOCK, which ends with the process. The file
+// LOCK.pid beside it names the holder, for the message of who comes second.
+type dirLock struct {
+	lock    *flock.Flock
+	pidPath string
+}
+
+func lockDir(dir string) (_ *dirLock, err error) {
+	l := &dirLock{
+		lock:    flock.New(filepath.Join(dir, "LOCK")),
+		pidPath: filepath.Join(dir, "LOCK.pid"),
+	}
+	ok, err := l.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
+	}
+	if !ok {
+		return nil, errors.Join(inUseError(dir, l.pidPath), l.lock.Close())
+	}
+	if err := os.WriteFile(l.pidPath, []byte(strconv.Itoa(os.Getpid())), 0o666); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock data directory %s: %w", dir, err), l.lock.Close())
+	}
+	return l, nil
+}
+
+func inUseError(dir, pidPath string) error {
+	holder := "another process"
+	if b, err := os.ReadFile(pidPath); err == nil {
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+			holder = fmt.Sprintf("process %d", pid)
+		}
+	}
+	return fmt.Errorf("%w: %s is held by %s; set dir= or GRAFT_DIR to another one", ErrInUse, dir, holder)
+}
+
+func (l *dirLock) release() error {
+	return errors.Join(os.Remove(l.pidPath), l.lock.Close())
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"graft/volume"
+)
+
+// segmentCache keeps decoded SegmentStates, which every page read through an
+// alias needs. Entries are immutable. It is emptied when it is full, for the
+// Segments in use come back at once.
+type segmentCache struct {
+	mu struct {
+		sync.Mutex
+		states map[volume.SegmentID]*volume.SegmentState
+		epoch  uint64 // goes up with each Change to a Segment
+	}
+}
+
+const maxCachedSegments = 256
+
+// now gives the epoch. Take it before the read transaction, and put what was
+// read in it under that epoch.
+func (c *segmentCache) now() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.epoch
+}
+
+// get gives a cached state, or nil.
+func (c *segmentCache) get(id volume.SegmentID) *volume.SegmentState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.states[id]
+}
+
+// put keeps a state that was read at epoch, unless one was written since.
+func (c *segmentCache) put(id volume.SegmentID, state *volume.SegmentState, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if epoch != c.mu.epoch {
+		return
+	}
+	if c.mu.states == nil || len(c.mu.states) >= maxCachedSegments {
+		c.mu.states = make(map[volume.SegmentID]*volume.SegmentState)
+	}
+	c.mu.states[id] = state
+}
+
+// drop forgets Segments that were written.
+func (c *segmentCache) drop(written []volume.SegmentState) {
+	if len(written) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.epoch++
+	for i := range written {
+		delete(c.mu.states, written[i].Segment.ID)
+	}
+}
+
+// Segment gives what is known of a remote Segment, or ErrNotFound.
+func (s *Store) Segment(id volume.SegmentID) (state *volume.SegmentState, err error) {
+	epoch := s.segments.now()
+	err = s.view(func(txn *badger.Txn) error {
+		state, err = s.segmentIn(txn, id, epoch)
+		return err
+	})
+	return state, err
+}
+
+// segmentIn reads a state in txn, which was begun at epoch or later.
+func (s *Store) segmentIn(txn *badger.Txn, id volume.SegmentID, epoch uint64) (*volume.SegmentState, error) {
+	if state := s.segments.get(id); state != nil {
+		return state, nil
+	}
+	b, err := getIn(txn, keySegment(id))
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := volume.DecodeSegmentState(b)
+	if err != nil {
+		return nil, fmt.Errorf("read state of segment %s: %w", id, err)
+	}
+	s.segments.put(id, &decoded, epoch)
+	return &decoded, nil
+}
