@@ -1,0 +1,93 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// PageSource fetches pages that are not stored here.
+type PageSource interface {
+	// Page gives page p of the remote Segment id, which a Root names, and
+	// stores it. It fails with an error that says why there is none.
+	Page(ctx context.Context, id volume.SegmentID, p volume.PageIdx) (*volume.Page, error)
+}
+
+// zeroPage is every page that was never written.
+var zeroPage volume.Page
+
+// Reader reads the pages of one Snapshot. It is safe for concurrent use, takes
+// no lock and holds nothing that must be closed.
+type Reader struct {
+	head *Head
+	snap *Snapshot
+}
+
+// Snapshot is what the Reader reads.
+func (r *Reader) Snapshot() *Snapshot { return r.snap }
+
+// PageCount is the number of pages of the Snapshot.
+func (r *Reader) PageCount() volume.PageCount { return r.snap.PageCount() }
+
+// SameContent tells whether both read the same content of one Graft. Snapshots
+// of different Grafts, and of one Graft after its Tag moved, count as different.
+func (r *Reader) SameContent(o *Reader) bool {
+	return r.head == o.head && r.snap.version == o.snap.version
+}
+
+// Page gives page p, which is shared and must not be changed. A page that was
+// never written is zeros. A page that is not stored here is fetched; ctx bounds
+// that. A page outside the page count is an error, and so is one that the
+// Snapshot names and that cannot be had: ErrCorrupt when it should be here.
+func (r *Reader) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
+	id, err := r.snap.root.Lookup(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if id.IsZero() {
+		return &zeroPage, nil
+	}
+	page, err := r.head.store.Page(id, p)
+	if !errors.Is(err, store.ErrNotFound) {
+		return page, err
+	}
+	page, err = r.head.source.Page(ctx, id, p)
+	if err != nil {
+		return nil, fmt.Errorf("read page %d: %w", p, err)
+	}
+	return page, nil
+}
+
+// local gives page p if that takes no fetch, or nil.
+func (r *Reader) local(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
+	if !r.PageCount().Has(p) {
+		return nil, nil
+	}
+	id, err := r.snap.root.Lookup(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if id.IsZero() {
+		return &zeroPage, nil
+	}
+	page, err := r.head.store.Page(id, p)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil
+	}
+	return page, err
+}
+
+// Presence says how much of a Snapshot is stored here.
+type Presence struct {
+	Present volume.PageCount // written pages that are stored here
+	Written volume.PageCount // written pages in all
+}
+
+// Presence counts the pages of the Snapshot that are stored here. It reads
+// keys alone, one for each page.
+func (r *Reader) Presence(ctx context.Context) (Presence, error) {
+	return r.head.presence(ctx, r.snap.root)
+}

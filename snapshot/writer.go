@@ -1,0 +1,244 @@
+package snapshot
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// maxStaged is how many pages a Writer keeps in memory; above it they are
+// staged in the store, under a Segment that nothing refers to yet.
+const maxStaged = 256
+
+// errDiscarded is what a Writer answers after Discard.
+var errDiscarded = errors.New("graft: writer was discarded")
+
+// Writer stages pages over the newest Snapshot of a Graft and commits them. It
+// reads its own writes. While it is open no other Writer of the Graft is, so
+// Discard must follow in every case. It is not safe for concurrent use.
+type Writer struct {
+	Reader // of the Snapshot that the Writer stands on
+
+	segment volume.SegmentID
+	staged  map[volume.PageIdx]*volume.Page // newest versions
+	spilled volume.PageSet                  // pages stored under segment; staged is newer
+	count   volume.PageCount
+	kept    volume.PageCount // no page of the Snapshot above it shows through
+	done    bool
+}
+
+func newWriter(h *Head, s *Snapshot) *Writer {
+	w := &Writer{}
+	w.rebase(h, s)
+	return w
+}
+
+// rebase lets w stand on s with nothing staged.
+func (w *Writer) rebase(h *Head, s *Snapshot) {
+	w.Reader = Reader{head: h, snap: s}
+	w.segment = volume.NewSegmentID()
+	w.staged = make(map[volume.PageIdx]*volume.Page)
+	w.spilled = volume.PageSet{}
+	w.count, w.kept = s.PageCount(), s.PageCount()
+}
+
+// PageCount is the number of pages with what is staged.
+func (w *Writer) PageCount() volume.PageCount { return w.count }
+
+// Base reads the Snapshot that the Writer stands on, without what is staged.
+func (w *Writer) Base() *Reader {
+	r := w.Reader
+	return &r
+}
+
+// Dirty tells whether anything is staged.
+func (w *Writer) Dirty() bool {
+	n := w.snap.PageCount()
+	return len(w.staged) > 0 || !w.spilled.IsEmpty() || w.count != n || w.kept != n
+}
+
+// Staged tells whether page p is staged.
+func (w *Writer) Staged(p volume.PageIdx) bool {
+	return w.staged[p] != nil || w.spilled.Contains(p)
+}
+
+// Page gives page p as staged, or else as [Reader.Page] does.
+func (w *Writer) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
+	if page, err := w.stagedPage(p); page != nil || err != nil {
+		return page, err
+	}
+	if w.count.Has(p) && !w.kept.Has(p) {
+		return &zeroPage, nil
+	}
+	return w.Reader.Page(ctx, p)
+}
+
+func (w *Writer) stagedPage(p volume.PageIdx) (*volume.Page, error) {
+	if page := w.staged[p]; page != nil || !w.spilled.Contains(p) {
+		return page, nil
+	}
+	return w.head.store.Page(w.segment, p)
+}
+
+// Write stages page p, which the Writer keeps: the caller must not change it
+// afterwards. The page count grows to p.
+func (w *Writer) Write(p volume.PageIdx, page *volume.Page) error {
+	switch {
+	case w.done:
+		return errDiscarded
+	case p.IsZero():
+		return errors.New("graft: page indexes start at 1")
+	}
+	w.staged[p] = page
+	w.count = max(w.count, volume.PageCount(p))
+	if len(w.staged) > maxStaged {
+		return w.spill()
+	}
+	return nil
+}
+
+func (w *Writer) spill() error {
+	if err := w.head.store.Stage(w.segment, w.stagedEntries()); err != nil {
+		return err
+	}
+	for p := range w.staged {
+		w.spilled.Add(p)
+	}
+	clear(w.staged)
+	return nil
+}
+
+func (w *Writer) stagedEntries() []volume.PageEntry {
+	entries := make([]volume.PageEntry, 0, len(w.staged))
+	for p, page := range w.staged {
+		entries = append(entries, volume.PageEntry{Idx: p, Page: page})
+	}
+	slices.SortFunc(entries, func(a, b volume.PageEntry) int { return cmp.Compare(a.Idx, b.Idx) })
+	return entries
+}
+
+// SetPageCount cuts off every page above n, or grows the Volume by pages of
+// zeros.
+func (w *Writer) SetPageCount(n volume.PageCount) error {
+	if w.done {
+		return errDiscarded
+	}
+	w.count, w.kept = n, min(w.kept, n)
+	for p := range w.staged {
+		if !n.Has(p) {
+			delete(w.staged, p)
+		}
+	}
+	gone := w.spilled.Clone()
+	w.spilled.Truncate(n)
+	for p := range w.spilled.All() {
+		gone.Remove(p)
+	}
+	if gone.IsEmpty() {
+		return nil
+	}
+	return w.head.store.Unstage(w.segment, gone)
+}
+
+// Commit makes what is staged the next LSN of the local Volume, durable and
+// seen by every later Reader, and gives that LSN. The Writer then stands on the
+// new Snapshot and may go on. Pages that are equal to what they replace are
+// left out; when nothing is left there is no commit, and the LSN is zero.
+// After an error nothing was committed, and what was staged still is.
+//
+// The commit is local: until it is pushed it may still lose against another
+// machine's.
+func (w *Writer) Commit(ctx context.Context) (volume.LSN, error) {
+	if w.done {
+		return 0, errDiscarded
+	}
+	if err := w.dropUnchanged(ctx); err != nil {
+		return 0, err
+	}
+	pages := w.spilled.Clone()
+	for p := range w.staged {
+		pages.Add(p)
+	}
+	if pages.IsEmpty() && w.count == w.snap.PageCount() && w.kept == w.count {
+		w.rebase(w.head, w.snap)
+		return 0, nil
+	}
+	c := volume.Commit{PageCount: w.count, Kept: min(w.kept, w.count), Time: time.Now()}
+	if !pages.IsEmpty() {
+		c.Segments = []volume.Segment{{ID: w.segment, Pages: pages}}
+	}
+	snap, lsn, err := w.head.publish(c, store.Change{Segment: w.segment, Pages: w.stagedEntries()})
+	if err != nil {
+		return 0, fmt.Errorf("commit: %w", err)
+	}
+	w.rebase(w.head, snap)
+	return lsn, nil
+}
+
+// dropUnchanged forgets staged pages that are equal to what they replace. It
+// never fetches: a page that is not stored here counts as changed.
+func (w *Writer) dropUnchanged(ctx context.Context) error {
+	var same volume.PageSet
+	check := func(p volume.PageIdx) error {
+		if !w.kept.Has(p) {
+			return nil
+		}
+		old, err := w.local(ctx, p)
+		if old == nil || err != nil {
+			return err
+		}
+		page, err := w.stagedPage(p)
+		if err == nil && *page == *old {
+			same.Add(p)
+		}
+		return err
+	}
+	for p := range w.staged {
+		if err := check(p); err != nil {
+			return err
+		}
+	}
+	for p := range w.spilled.All() {
+		if w.staged[p] == nil {
+			if err := check(p); err != nil {
+				return err
+			}
+		}
+	}
+	gone := volume.PageSet{}
+	for p := range same.All() {
+		delete(w.staged, p)
+		if w.spilled.Contains(p) {
+			gone.Add(p)
+			w.spilled.Remove(p)
+		}
+	}
+	if gone.IsEmpty() {
+		return nil
+	}
+	return w.head.store.Unstage(w.segment, gone)
+}
+
+// Discard drops what is staged and lets the next Writer go on. It does nothing
+// the second time, and nothing to what was committed.
+func (w *Writer) Discard() {
+	if w.done {
+		return
+	}
+	w.done = true
+	spilled := w.spilled
+	w.staged, w.spilled = nil, volume.PageSet{}
+	<-w.head.write
+	if !spilled.IsEmpty() {
+		// Space alone is at stake: nothing refers to these pages.
+		if err := w.head.store.Unstage(w.segment, spilled); err != nil {
+			w.head.log.Warn("discard staged pages", "segment", w.segment, "error", err)
+		}
+	}
+}
