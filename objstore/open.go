@@ -1,0 +1,188 @@
+package objstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"gocloud.dev/blob"
+)
+
+// mux holds the schemes that Open knows. It is our own because blob.DefaultURLMux has another opener for file.
+var mux = func() *blob.URLMux {
+	m := new(blob.URLMux)
+	m.RegisterBucket("mem", newMemOpener())
+	m.RegisterBucket("file", fileOpener{})
+	return m
+}()
+
+// Register makes opener the one for URLs of scheme. It is for packages that add a cloud, such as objstore/s3, which
+// call it from an init function: it must not run concurrently with Open, and it panics when the scheme is taken.
+func Register(scheme string, opener blob.BucketURLOpener) {
+	mux.RegisterBucket(scheme, opener)
+}
+
+// Open opens the bucket at a URL:
+//
+//	mem://NAME         a bucket in memory, shared by the whole process for its life
+//	mem://             a bucket in memory of its own
+//	file:///abs/path   a directory, which is made if its parent exists; see below
+//	s3://NAME?...      with a blank import of graft/objstore/s3, which documents the parameters
+//
+// Any URL takes a parameter prefix: the bucket is then the part of the objects whose keys begin with it, and the keys
+// that its methods take and give are without it. A parameter that a scheme does not know is an error.
+//
+// Open may ask the environment for credentials, but it does not contact the bucket.
+//
+// # Buckets in a directory
+//
+// A put makes a temporary file in the folder .tmp, syncs it, gives it its name at once (by a hard link if the put is
+// conditional, which one of several processes wins, and by a rename otherwise), and syncs the directories: an object
+// is whole or absent, and stays when the put has returned. Before that it may already be read, and a power cut may
+// then take it back. A crash may leave files in .tmp; they are never listed, and may be removed while no program
+// uses the bucket. The file system must have hard links. On one that ignores case, keys that differ in case only are
+// one key; graft makes no such keys, except by a chance of less than 2^-50.
+//
+// An object's path is its key, where the key is of the sort that graft uses. The parts of other keys are escaped, so
+// that no key can reach outside the directory and no two have the same path.
+func Open(ctx context.Context, urlstr string) (*Bucket, error) {
+	u, prefix, err := parseURL(urlstr)
+	if err != nil {
+		return nil, err
+	}
+	secrets := newRedactor(urlstr, u)
+	inner, err := mux.OpenBucketURL(ctx, u)
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", redactURL(u), secrets.hide(err))
+	}
+	b := newBucket(inner, redactURL(u))
+	b.prefix = prefix
+	b.owned = u.Scheme != "mem" // these live on for the next to open them
+	b.secrets = secrets
+	return b, nil
+}
+
+// parseURL checks what is common to all schemes, and splits off the prefix.
+func parseURL(urlstr string) (u *url.URL, prefix string, err error) {
+	u, err = url.Parse(urlstr)
+	if err != nil {
+		// The cause would quote parts of the URL.
+		return nil, "", errors.New("open bucket: malformed URL (not shown, as it may hold credentials)")
+	}
+	fail := func(format string, args ...any) (*url.URL, string, error) {
+		return nil, "", fmt.Errorf("open bucket %s: "+format, append([]any{redactURL(u)}, args...)...)
+	}
+	switch {
+	case u.Scheme == "":
+		return fail("the URL has no scheme (want one like mem://NAME, file:///abs/path or s3://NAME)")
+	case !mux.ValidBucketScheme(u.Scheme):
+		return fail("%w", errUnknownScheme(u.Scheme))
+	case u.Fragment != "":
+		return fail("the URL has a fragment; write # as %%23")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return fail("malformed query")
+	}
+	for name, values := range query {
+		if len(values) > 1 {
+			return fail("query parameter %q is given %d times", name, len(values))
+		}
+	}
+	if query.Has("key") { // gocloud would map all keys to one
+		return fail("unknown query parameter %q", "key")
+	}
+	prefix = query.Get("prefix")
+	query.Del("prefix")
+	stripped := *u
+	stripped.RawQuery = query.Encode()
+	return &stripped, prefix, nil
+}
+
+func errUnknownScheme(scheme string) error {
+	switch scheme {
+	case "s3":
+		return errors.New(`scheme "s3" is not linked in: import _ "graft/objstore/s3"`)
+	case "gs", "azblob":
+		return fmt.Errorf("scheme %q is not supported yet", scheme)
+	}
+	return fmt.Errorf("unknown scheme %q (known: %s)", scheme, strings.Join(mux.BucketSchemes(), ", "))
+}
+
+const redacted = "xxxxx"
+
+// redactURL returns u as text without user info, values of query parameters, and what does not belong in a URL of ours.
+func redactURL(u *url.URL) string {
+	r := *u
+	if r.User != nil {
+		r.User = url.User(redacted)
+	}
+	if r.Opaque != "" {
+		r.Opaque = redacted
+	}
+	if r.Fragment != "" {
+		r.Fragment, r.RawFragment = redacted, ""
+	}
+	var params []string
+	for name := range r.Query() {
+		params = append(params, url.QueryEscape(name)+"="+redacted)
+	}
+	slices.Sort(params)
+	r.RawQuery = strings.Join(params, "&")
+	return r.String()
+}
+
+// A redactor takes the parts of a URL that may be secret out of error texts. The nil redactor takes out nothing.
+type redactor struct{ replacer *strings.Replacer }
+
+// newRedactor returns the redactor for the URL u, without its prefix, that was given as urlstr.
+func newRedactor(urlstr string, u *url.URL) *redactor {
+	hidden := map[string]string{urlstr: redactURL(u), u.String(): redactURL(u)}
+	secret := func(s string) {
+		// Shorter ones are no secrets, and would garble the text.
+		if len(s) >= 4 && s != "true" && s != "false" {
+			hidden[s] = redacted
+			hidden[url.QueryEscape(s)] = redacted
+			hidden[url.PathEscape(s)] = redacted
+		}
+	}
+	if u.User != nil {
+		password, _ := u.User.Password()
+		secret(u.User.Username())
+		secret(password)
+	}
+	for _, values := range u.Query() {
+		secret(values[0])
+	}
+	var pairs []string
+	// A replacer prefers earlier pairs: whole URLs before what is in them.
+	for _, old := range slices.SortedFunc(maps.Keys(hidden), func(a, b string) int { return len(b) - len(a) }) {
+		pairs = append(pairs, old, hidden[old])
+	}
+	return &redactor{strings.NewReplacer(pairs...)}
+}
+
+// hide returns err, with another text if its own shows a secret.
+func (r *redactor) hide(err error) error {
+	if r == nil || err == nil {
+		return err
+	}
+	text := err.Error()
+	if shown := r.replacer.Replace(text); shown != text {
+		return &redactedError{shown, err}
+	}
+	return err
+}
+
+// A redactedError has the text of err without its secrets.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.err }

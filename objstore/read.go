@@ -1,0 +1,166 @@
+package objstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"net/http"
+	"strings"
+
+	"gocloud.dev/blob"
+)
+
+// Get returns the whole object at key, in a slice that the caller owns. An object of more than limit bytes is an
+// error that names both sizes, and is not read. It returns ErrNotExist when there is no such object.
+func (b *Bucket) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
+	var data []byte
+	err := b.request(ctx, opGet, key, func(ctx context.Context) error {
+		b.counts.gets.Add(1)
+		r, err := b.inner.NewReader(ctx, b.prefix+key, nil)
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		if r.Size() > limit {
+			return fmt.Errorf("object of %d bytes is larger than the limit of %d", r.Size(), limit)
+		}
+		data, err = b.readAll(r, r.Size(), min(limit, math.MaxInt64-1)+1)
+		switch size := int64(len(data)); {
+		case err != nil:
+			return err
+		case size < r.Size():
+			return fmt.Errorf("got %d of %d bytes: %w", size, r.Size(), io.ErrUnexpectedEOF)
+		case size > limit:
+			return fmt.Errorf("object of %d bytes or more is larger than the limit of %d", size, limit)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// GetRange returns the length bytes of the object at key that begin at offset off, in a slice that the caller owns.
+// An object that ends before is an error that wraps [io.ErrUnexpectedEOF]. It returns ErrNotExist when there is no
+// such object. A length of 0 gives no bytes, and asks the bucket nothing.
+func (b *Bucket) GetRange(ctx context.Context, key string, off, length int64) ([]byte, error) {
+	if off < 0 || length < 0 || off > math.MaxInt64-length {
+		return nil, fmt.Errorf("get range of %q: invalid range: offset %d, length %d", b.prefix+key, off, length)
+	}
+	var data []byte
+	err := b.request(ctx, opRange, key, func(ctx context.Context) error {
+		if length == 0 {
+			return nil
+		}
+		b.counts.gets.Add(1)
+		r, err := b.inner.NewRangeReader(ctx, b.prefix+key, off, length, nil)
+		if httpStatus(err) == http.StatusRequestedRangeNotSatisfiable {
+			return errShort(off, length, 0)
+		}
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		data, err = b.readAll(r, min(length, r.Size()-off), length)
+		if err == nil && int64(len(data)) < length {
+			err = errShort(off, length, len(data))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+func errShort(off, want int64, got int) error {
+	return fmt.Errorf("offset %d: wanted %d bytes, got %d: %w", off, want, got, io.ErrUnexpectedEOF)
+}
+
+// readAll reads r to its end, or to limit bytes. It expects expect bytes, and allocates no more before it has read
+// that many: what a header promises is no reason to take the memory for all of limit.
+func (b *Bucket) readAll(r io.Reader, expect, limit int64) ([]byte, error) {
+	expect = min(max(expect, 0), limit)
+	data := make([]byte, expect)
+	n, err := io.ReadFull(r, data)
+	b.counts.bytesIn.Add(int64(n))
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return data[:n], nil
+	}
+	if err != nil || expect == limit {
+		return data[:n], err
+	}
+	rest, err := io.ReadAll(io.LimitReader(r, limit-expect))
+	b.counts.bytesIn.Add(int64(len(rest)))
+	return append(data, rest...), err
+}
+
+// Exists reports whether there is an object at key.
+func (b *Bucket) Exists(ctx context.Context, key string) (bool, error) {
+	err := b.request(ctx, opStat, key, func(ctx context.Context) error {
+		b.counts.heads.Add(1)
+		_, err := b.inner.Attributes(ctx, b.prefix+key)
+		if kindOf(err) == kindNotFoundUnclear {
+			err = b.askAgain(ctx, key)
+		}
+		return err
+	})
+	if errors.Is(err, ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// askAgain asks by GET for an object that is absent by HEAD, whose answers have no body that could tell a missing
+// object from a missing bucket.
+func (b *Bucket) askAgain(ctx context.Context, key string) error {
+	b.counts.gets.Add(1)
+	r, err := b.inner.NewRangeReader(ctx, b.prefix+key, 0, 0, nil)
+	if httpStatus(err) == http.StatusRequestedRangeNotSatisfiable {
+		return nil // it exists by now, and is empty
+	}
+	if err != nil {
+		return err
+	}
+	return r.Close()
+}
+
+const (
+	firstPage = 100 // keys; callers that want only the first few keys are common
+	nextPages = 1000
+)
+
+// List returns the keys that begin with prefix, in byte order where the bucket lists in order. An error ends the
+// listing, and comes with an empty key. Each page is a request with a deadline of its own.
+func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		token, size := blob.FirstPageToken, firstPage
+		for len(token) > 0 {
+			var page []*blob.ListObject
+			var next []byte
+			err := b.request(ctx, opList, prefix, func(ctx context.Context) (err error) {
+				b.counts.lists.Add(1)
+				page, next, err = b.inner.ListPage(ctx, token, size, &blob.ListOptions{Prefix: b.prefix + prefix})
+				if err == nil && bytes.Equal(next, token) {
+					err = errors.New("the listing does not advance")
+				}
+				return err
+			})
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for _, object := range page {
+				if !yield(strings.TrimPrefix(object.Key, b.prefix), nil) {
+					return
+				}
+			}
+			token, size = next, nextPages
+		}
+	}
+}

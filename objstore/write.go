@@ -1,0 +1,157 @@
+package objstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"gocloud.dev/blob"
+)
+
+// MaxConditional is the size in bytes up to which PutIfAbsent takes an object. Larger ones would become multipart
+// uploads on some clouds, for which some servers ignore the condition.
+const MaxConditional = 8 << 20
+
+const (
+	contentType = "application/octet-stream"
+	bufferUnit  = 256 << 10 // buffer sizes are multiples of it on every cloud
+	partSize    = 5 << 20   // the least that S3 takes for a part
+	parts       = 2         // under way at a time
+
+	// At Close, a driver may still hold up to closeBacklog bytes that it took but did not send; they have the time
+	// that a line of slowLine bytes per second needs.
+	closeBacklog = 32 << 20
+	slowLine     = 128 << 10
+)
+
+// PutIfAbsent puts an object at key by one conditional request. It returns ErrExist when the key is taken; after any
+// other error the outcome is unknown. Data of more than MaxConditional bytes is refused before anything is sent.
+//
+// data must not change during the call, nor after it has failed: a cancelled request may still be reading it.
+func (b *Bucket) PutIfAbsent(ctx context.Context, key string, data []byte) error {
+	if len(data) > MaxConditional {
+		return fmt.Errorf("put %q: %d bytes are more than the %d of a conditional put", b.prefix+key, len(data), MaxConditional)
+	}
+	conflict := false
+	err := b.request(ctx, opPut, key, func(ctx context.Context) error {
+		b.counts.puts.Add(1)
+		b.counts.bytesOut.Add(int64(len(data)))
+		// Not WriteAll, which panics with azureblob; not the default buffer, which is 16 MiB with gcsblob.
+		err := b.inner.Upload(ctx, b.prefix+key, bytes.NewReader(data), &blob.WriterOptions{
+			ContentType: contentType,
+			BufferSize:  max(1, (len(data)+bufferUnit-1)/bufferUnit) * bufferUnit,
+			IfNotExist:  true,
+		})
+		// A closed bucket answers with the same code as a conflict.
+		conflict = err != nil && isConflict(err) && !b.innerClosed(ctx)
+		return err
+	})
+	if conflict {
+		return fmt.Errorf("put %q: %w", b.prefix+key, ErrExist)
+	}
+	return err
+}
+
+// Upload puts the object at key that write writes, unconditionally, as a stream in bounded memory. If write returns
+// an error nothing appears at the key, and Upload returns that error, wrapped. Upload ends with the context, and when
+// write has written nothing for 60 seconds; write must return when the writer gives it an error, and must not use the
+// writer after that. The writer is not safe for concurrent use, and does not buffer: small writes are slow.
+func (b *Bucket) Upload(ctx context.Context, key string, write func(w io.Writer) error) error {
+	if err := b.usable(ctx, opUpload, key); err != nil {
+		return err
+	}
+	b.counts.puts.Add(1)
+	uctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	u := &upload{ctx: uctx, cancel: cancel, b: b}
+	u.stall = time.AfterFunc(b.stallTimeout, func() { cancel(errStalled) })
+	defer u.stall.Stop()
+
+	err := u.run(b.prefix+key, write)
+	switch {
+	case err == nil:
+		return nil
+	case context.Cause(uctx) == errStalled:
+		return fmt.Errorf("upload %q: no progress within %v: %w", b.prefix+key, b.stallTimeout, b.secrets.hide(err))
+	case u.refused:
+		return fmt.Errorf("upload %q: %w", b.prefix+key, err)
+	}
+	return b.explain(ctx, opUpload, key, err)
+}
+
+// upload is one Upload, and the writer that its callback gets.
+type upload struct {
+	ctx    context.Context // of this upload alone
+	cancel context.CancelCauseFunc
+	b      *Bucket
+	stall  *time.Timer // cancels ctx when it fires
+
+	w       io.Writer
+	n       int64
+	err     error // of the first failed write; the later ones get it as well
+	refused bool  // the callback returned an error of its own
+}
+
+// run makes the object at key from what write writes.
+func (u *upload) run(key string, write func(io.Writer) error) error {
+	opts := &blob.WriterOptions{ContentType: contentType, BufferSize: partSize, MaxConcurrency: parts}
+	w, err := u.b.inner.NewWriter(u.ctx, key, opts)
+	if err != nil {
+		return err
+	}
+	// The order cancel, Close is what makes drivers drop what was written. It holds when write panics, too.
+	wrote := false
+	defer func() {
+		if !wrote {
+			u.cancel(errAborted)
+			_ = w.Close()
+		}
+	}()
+	u.w = w
+	if err := write(u); err != nil {
+		u.refused = u.err == nil
+		return err
+	}
+	if u.err != nil {
+		return u.err
+	}
+	wrote = true
+	u.stall.Reset(u.b.stallTimeout + time.Duration(min(u.n, closeBacklog))*time.Second/slowLine)
+	return w.Close()
+}
+
+// Write implements io.Writer.
+func (u *upload) Write(p []byte) (n int, err error) {
+	if u.err == nil && u.ctx.Err() != nil {
+		u.err = context.Cause(u.ctx)
+	}
+	if u.err != nil {
+		return 0, u.err
+	}
+	u.stall.Reset(u.b.stallTimeout)
+	n, u.err = u.w.Write(p)
+	u.stall.Reset(u.b.stallTimeout)
+	u.n += int64(n)
+	u.b.counts.bytesOut.Add(int64(n))
+	return n, u.err
+}
+
+// Delete removes the object at key, if there is one.
+func (b *Bucket) Delete(ctx context.Context, key string) error {
+	err := b.request(ctx, opDelete, key, func(ctx context.Context) error {
+		b.counts.deletes.Add(1)
+		err := b.inner.Delete(ctx, b.prefix+key)
+		if kindOf(err) == kindNotFoundUnclear {
+			// S3's driver asks by HEAD first. An object that is there by now was put after that.
+			err = b.askAgain(ctx, key)
+		}
+		return err
+	})
+	if errors.Is(err, ErrNotExist) {
+		return nil
+	}
+	return err
+}
