@@ -1,0 +1,307 @@
+package sync_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"graft/internal/faultbucket"
+	"graft/objstore"
+	graftsync "graft/sync"
+	"graft/volume"
+)
+
+var errLost = errors.New("connection lost")
+
+// on gives a fault that strikes requests of one kind.
+func on(op, prefix string) func(faultbucket.Request) error {
+	return func(r faultbucket.Request) error {
+		if r.Op == op && strings.HasPrefix(r.Key, prefix) {
+			return errLost
+		}
+		return nil
+	}
+}
+
+func TestALostAnswerIsResolvedByReading(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.commit("one", 1, 2)
+	bucket.Fail(nil, on("put", "volumes/")) // it lands, and nobody says so
+	a.wantError(a.push(), errLost)
+	a.wantStatus("+1 r_")
+	a.commit("two", 2)
+	a.reopen(bucket)
+	bucket.Fail(nil, nil)
+
+	a.must(a.pull())
+	a.wantStatus("1+1 r1")
+	a.wantContent("one", "two")
+	a.must(a.push())
+	a.wantStatus("2 r2")
+	b.clone(a.head.State().Remote)
+	b.wantContent("one", "two")
+	a.reopen(bucket)
+	a.wantContent("one", "two")
+}
+
+func TestAPushThatNeverArrivedIsPutAgain(t *testing.T) {
+	bucket := faultbucket.New()
+	a := newMachine(t, bucket)
+	a.commit("one", 1)
+	bucket.Fail(on("put", "volumes/"), nil)
+	a.wantError(a.push(), errLost)
+	sent := a.head.State().Pending.Record.Bytes
+	a.commit("two", 1)
+	a.reopen(bucket)
+	bucket.Fail(nil, nil)
+	a.must(a.push())
+	a.wantStatus("2 r2")
+	first := bucket.Object(volume.CommitKey(a.head.State().Remote, 1))
+	if !bytes.Equal(first, sent) {
+		t.Error("the commit at LSN 1 is not the one that was pending")
+	}
+}
+
+func TestAPendingCommitWhoseSegmentIsGoneIsUploadedAgain(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.commit("one", 1, 2, 3)
+	bucket.Fail(on("put", "volumes/"), nil)
+	a.wantError(a.push(), errLost)
+	key := bucket.Keys("segments/")[0]
+	uploaded := bucket.Object(key)
+	bucket.SetObject(key, nil)
+	bucket.Fail(nil, nil)
+	a.must(a.push())
+	if !bytes.Equal(bucket.Object(key), uploaded) {
+		t.Error("the segment came out otherwise")
+	}
+	b.clone(a.head.State().Remote)
+	b.wantContent("one", "one", "one")
+}
+
+func TestAPendingCommitLosesItsLSN(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.commit("base", 1)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	a.commit("mine", 1)
+	bucket.Fail(on("put", "volumes/"), nil)
+	a.wantError(a.push(), errLost)
+	bucket.Fail(nil, nil)
+	b.commit("theirs", 1)
+	b.must(b.push())
+
+	a.wantError(a.pull(), graftsync.ErrDiverged)
+	if a.head.State().Pending != nil {
+		t.Error("the lost push is still pending")
+	}
+	a.wantStatus("1+1 r1+1")
+	a.wantContent("mine")
+	b.wantContent("theirs")
+	if n := len(bucket.Keys("segments/")); n != 2 {
+		t.Errorf("%d segments in the bucket, want 2", n)
+	}
+}
+
+// TestEveryRequestOfAPushMayFail lets request i of a push and what follows it
+// fail, before it happens or after, for every i, and finds nothing lost.
+func TestEveryRequestOfAPushMayFail(t *testing.T) {
+	for _, happened := range []bool{false, true} {
+		for i := 0; ; i++ {
+			name := fmt.Sprintf("happened=%v/request=%d", happened, i)
+			struck := false
+			t.Run(name, func(t *testing.T) {
+				bucket := faultbucket.New()
+				a, b := newMachine(t, bucket), newMachine(t, bucket)
+				a.commit("base", 1)
+				a.must(a.push())
+				b.clone(a.head.State().Remote)
+				a.reopen(bucket)
+				a.commit("next", 1, 2)
+				n := 0
+				fault := func(faultbucket.Request) error {
+					if n++; n > i {
+						struck = true
+						return errLost
+					}
+					return nil
+				}
+				if happened {
+					bucket.Fail(nil, fault)
+				} else {
+					bucket.Fail(fault, nil)
+				}
+				if err := a.push(); struck != (err != nil) {
+					t.Fatalf("struck: %v, push: %v", struck, err)
+				}
+				a.wantContent("next", "next")
+				a.reopen(bucket)
+				bucket.Fail(nil, nil)
+				a.must(a.push())
+				a.wantStatus("2 r2")
+				b.must(b.pull())
+				b.wantContent("next", "next")
+			})
+			if !struck || t.Failed() {
+				break
+			}
+		}
+	}
+}
+
+func TestDamageInTheBucketIsFoundAndNamed(t *testing.T) {
+	flip := func(b []byte) []byte { b[len(b)/2] ^= 1; return b }
+	cut := func(b []byte) []byte { return b[:len(b)/2] }
+	for _, prefix := range []string{"volumes/", "segments/"} {
+		for name, damage := range map[string]func([]byte) []byte{"flipped": flip, "truncated": cut} {
+			t.Run(prefix+name, func(t *testing.T) {
+				bucket := faultbucket.New()
+				a, b := newMachine(t, bucket), newMachine(t, bucket)
+				a.commit("one", 1, 2, 3)
+				a.must(a.push())
+				key := bucket.Keys(prefix)[0]
+				whole := bucket.Object(key)
+				bucket.SetObject(key, damage(bytes.Clone(whole)))
+
+				var err error
+				if prefix == "volumes/" {
+					_, err = b.remote.Clone(context.Background(), a.head.State().Remote)
+				} else {
+					b.clone(a.head.State().Remote)
+					_, err = b.tryContent()
+				}
+				b.wantError(err, volume.ErrCorrupt)
+				if !strings.Contains(err.Error(), key) {
+					t.Errorf("error does not name %s: %v", key, err)
+				}
+				t.Log(err)
+
+				bucket.SetObject(key, whole)
+				if prefix == "volumes/" {
+					b.clone(a.head.State().Remote)
+				}
+				b.wantContent("one", "one", "one")
+			})
+		}
+	}
+}
+
+func TestAnotherBucketIsRefused(t *testing.T) {
+	bucket, other := faultbucket.New(), faultbucket.New()
+	a, c := newMachine(t, bucket), newMachine(t, other)
+	a.commit("one", 1)
+	a.must(a.push())
+	a.commit("two", 1)
+	c.commit("unrelated", 1)
+	c.must(c.push())
+	before := fmt.Sprint(other.Keys(""))
+
+	a.reopen(other)
+	a.wantError(a.push(), graftsync.ErrRemoteMismatch)
+	a.wantError(a.pull(), graftsync.ErrRemoteMismatch)
+	_, err := a.remote.Fetch(context.Background(), a.head)
+	a.wantError(err, graftsync.ErrRemoteMismatch)
+	if after := fmt.Sprint(other.Keys("")); after != before {
+		t.Errorf("the other bucket has changed from %s to %s", before, after)
+	}
+	a.wantContent("two")
+	a.reopen(bucket)
+	a.must(a.push())
+	a.wantStatus("2 r2")
+}
+
+func TestAMissingSegmentOfAnotherBucketIsAMismatch(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.commit("one", 1)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	b.reopen(faultbucket.New())
+	_, err := b.tryContent()
+	b.wantError(err, graftsync.ErrRemoteMismatch)
+
+	b.reopen(bucket)
+	bucket.SetObject(bucket.Keys("segments/")[0], nil)
+	_, err = b.tryContent()
+	b.wantError(err, volume.ErrCorrupt)
+}
+
+func TestABrokenChainIsRefused(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	for i := range 3 {
+		a.commit(fmt.Sprint("v", i), 1)
+		a.must(a.push())
+	}
+	remote := a.head.State().Remote
+	rec, err := volume.DecodeCommit(bucket.Object(volume.CommitKey(remote, 2)))
+	a.must(err)
+	rec.Commit.PushID = volume.NewPushID() // another commit, well formed
+	forged, err := volume.EncodeCommit(rec.Commit)
+	a.must(err)
+	bucket.SetObject(volume.CommitKey(remote, 2), forged.Bytes)
+	_, err = b.remote.Clone(context.Background(), remote)
+	b.wantError(err, volume.ErrCorrupt)
+	if key := volume.CommitKey(remote, 3); !strings.Contains(err.Error(), key) {
+		t.Errorf("error does not name %s: %v", key, err)
+	}
+}
+
+func TestConcurrentReadersShareARequestThatEndsWithTheLast(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.commit("one", 1, 2, 3)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	bucket.Requests()
+
+	arrived, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	bucket.Fail(func(faultbucket.Request) error {
+		once.Do(func() { close(arrived) })
+		<-release
+		return nil
+	}, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	r := b.head.Reader()
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { _, err := r.Page(ctx, 1); first <- err }()
+	<-arrived
+	go func() { _, err := r.Page(context.Background(), 2); second <- err }()
+	cancel()
+	b.wantError(<-first, context.Canceled)
+	close(release)
+	b.must(<-second)
+	// The second came before or after the first left: it shared its request, or
+	// made one. Either way nothing wrong was stored.
+	bucket.Fail(nil, nil)
+	b.wantContent("one", "one", "one")
+}
+
+func TestExistIsNotTakenForSuccess(t *testing.T) {
+	// A conflict whose reading fails leaves the push pending, neither adopted
+	// nor diverged.
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.commit("base", 1)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	a.commit("mine", 1)
+	b.commit("theirs", 1)
+	b.must(b.push())
+	bucket.Fail(on("get", "volumes/"), nil)
+	err := a.push()
+	a.wantError(err, errLost)
+	if errors.Is(err, objstore.ErrExist) || a.head.State().Pending == nil {
+		t.Fatalf("push: %v, pending: %v", err, a.head.State().Pending)
+	}
+	bucket.Fail(nil, nil)
+	a.wantError(a.push(), graftsync.ErrDiverged)
+}

@@ -1,0 +1,191 @@
+package sync_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"graft/internal/faultbucket"
+	"graft/objstore"
+	"graft/snapshot"
+	graftsync "graft/sync"
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// machine is a data directory with its view of a bucket.
+type machine struct {
+	t      *testing.T
+	dir    string
+	store  *store.Store
+	remote *graftsync.Remote
+	head   *snapshot.Head
+}
+
+// newMachine opens a new data directory; it is closed with the test.
+func newMachine(t *testing.T, bucket *faultbucket.Bucket) *machine {
+	t.Helper()
+	m := &machine{t: t, dir: t.TempDir()}
+	m.open(bucket)
+	m.head = snapshot.NewHead(m.store, m.remote, slog.New(slog.DiscardHandler), "main")
+	t.Cleanup(m.close)
+	return m
+}
+
+func (m *machine) open(bucket *faultbucket.Bucket) {
+	m.t.Helper()
+	var err error
+	if m.store, err = store.Open(m.dir, store.Options{}); err != nil {
+		m.t.Fatal(err)
+	}
+	m.remote = graftsync.NewRemote(objstore.New(bucket.Blob()), m.store, slog.New(slog.DiscardHandler))
+}
+
+func (m *machine) close() {
+	m.remote.Close()
+	if err := m.store.Close(); err != nil {
+		m.t.Error(err)
+	}
+}
+
+// reopen closes the data directory and opens it again, with bucket.
+func (m *machine) reopen(bucket *faultbucket.Bucket) {
+	m.t.Helper()
+	local := m.head.State().Local
+	m.close()
+	m.open(bucket)
+	m.attach(local)
+}
+
+func (m *machine) attach(local volume.VolumeID) {
+	m.t.Helper()
+	head, err := snapshot.OpenHead(m.store, m.remote, slog.New(slog.DiscardHandler), local)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.head = head
+}
+
+// clone attaches m to a new Graft of v.
+func (m *machine) clone(v volume.VolumeID) {
+	m.t.Helper()
+	g, err := m.remote.Clone(context.Background(), v)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	m.attach(g.Local)
+}
+
+// commit writes pages whose content is text, in one commit.
+func (m *machine) commit(text string, pages ...volume.PageIdx) {
+	m.t.Helper()
+	m.update(func(w *snapshot.Writer) error {
+		for _, p := range pages {
+			if err := w.Write(p, pageOf(text, p)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// resize sets the page count, in one commit.
+func (m *machine) resize(n volume.PageCount) {
+	m.t.Helper()
+	m.update(func(w *snapshot.Writer) error { return w.SetPageCount(n) })
+}
+
+func (m *machine) update(fn func(*snapshot.Writer) error) {
+	m.t.Helper()
+	w, err := m.head.Writer(context.Background())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer w.Discard()
+	if err := fn(w); err != nil {
+		m.t.Fatal(err)
+	}
+	if lsn, err := w.Commit(context.Background()); err != nil || lsn == 0 {
+		m.t.Fatalf("commit: LSN %d, %v", lsn, err)
+	}
+}
+
+func pageOf(text string, p volume.PageIdx) *volume.Page {
+	page := new(volume.Page)
+	copy(page[:], fmt.Sprintf("%s@%d|", text, p))
+	return page
+}
+
+// content reads the whole Graft: the text of each page, "" for zeros.
+func (m *machine) content() []string {
+	m.t.Helper()
+	texts, err := m.tryContent()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return texts
+}
+
+func (m *machine) tryContent() ([]string, error) {
+	r := m.head.Reader()
+	texts := []string{}
+	for p := volume.PageIdx(1); r.PageCount().Has(p); p++ {
+		page, err := r.Page(context.Background(), p)
+		if err != nil {
+			return nil, err
+		}
+		text, _, _ := strings.Cut(string(page[:64]), "@")
+		texts = append(texts, strings.Trim(text, "\x00"))
+	}
+	return texts, nil
+}
+
+func (m *machine) push() error {
+	_, err := m.remote.Push(context.Background(), m.head)
+	return err
+}
+
+func (m *machine) pull() error {
+	_, err := m.remote.Pull(context.Background(), m.head)
+	return err
+}
+
+func (m *machine) status() string {
+	m.t.Helper()
+	s, err := m.remote.Status(m.head)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return s.String()
+}
+
+func (m *machine) must(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *machine) wantError(err, want error) {
+	m.t.Helper()
+	if !errors.Is(err, want) {
+		m.t.Fatalf("error is %v, want %v", err, want)
+	}
+}
+
+func (m *machine) wantContent(want ...string) {
+	m.t.Helper()
+	if got := m.content(); fmt.Sprint(got) != fmt.Sprint(want) {
+		m.t.Fatalf("content is %q, want %q", got, want)
+	}
+}
+
+func (m *machine) wantStatus(want string) {
+	m.t.Helper()
+	if got := m.status(); got != want {
+		m.t.Fatalf("status is %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,74 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"graft/snapshot"
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// Pulled is what a pull did: it moved the Graft from one LSN of the remote
+// Volume to another, which are equal when there was nothing new.
+type Pulled struct{ From, To volume.LSN }
+
+// Pull fetches, and moves h's Graft to the newest commit of its remote Volume.
+// No page is fetched. It waits for the open Writer. ErrDiverged tells that
+// there are local commits that are not pushed; nothing changed then.
+func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
+	if r.bucket == nil {
+		return Pulled{}, ErrNoRemote
+	}
+	unlock, err := h.LockSync(ctx)
+	if err != nil {
+		return Pulled{}, err
+	}
+	defer unlock()
+	got, err := r.fetch(ctx, h)
+	if err != nil {
+		return Pulled{}, fmt.Errorf("pull: %w", err)
+	}
+	st := h.State()
+	moved := Pulled{From: st.SyncPoint.Remote, To: st.SyncPoint.Remote}
+	if got.Head <= st.SyncPoint.Remote {
+		return moved, nil
+	}
+	if !h.State().Unpushed().IsZero() {
+		return moved, divergence("pull", h, got.Head)
+	}
+	err = h.Advance(ctx, got.Head)
+	if errors.Is(err, ErrDiverged) {
+		return moved, divergence("pull", h, got.Head)
+	}
+	if err != nil {
+		return moved, err
+	}
+	moved.To = got.Head
+	return moved, nil
+}
+
+// divergence says how far both sides are apart.
+func divergence(op string, h *snapshot.Head, remote volume.LSN) error {
+	st := h.State()
+	return &volume.Error{Op: op, Volume: st.Local, Err: fmt.Errorf("%w: %d local commits are not pushed, and the remote volume %s is %d commits ahead",
+		ErrDiverged, st.Unpushed().Len(), st.Remote, remote-st.SyncPoint.Remote)}
+}
+
+// Clone stores a new Graft of remote Volume v at its newest commit, without a
+// Tag. ErrNoVolume tells that the bucket has no such Volume. No page is fetched.
+func (r *Remote) Clone(ctx context.Context, v volume.VolumeID) (volume.GraftState, error) {
+	got, err := r.fetchVolume(ctx, v)
+	if err != nil {
+		return volume.GraftState{}, fmt.Errorf("clone: %w", err)
+	}
+	if got.Head == 0 {
+		return volume.GraftState{}, &volume.Error{Op: "clone", Volume: v, Err: ErrNoVolume}
+	}
+	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: v, SyncPoint: volume.SyncPoint{Remote: got.Head}}
+	if err := r.store.Apply(store.Change{Grafts: []volume.GraftState{g}}); err != nil {
+		return g, fmt.Errorf("clone: %w", err)
+	}
+	return g, nil
+}

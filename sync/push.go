@@ -1,0 +1,272 @@
+package sync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"graft/objstore"
+	"graft/snapshot"
+	"graft/volume"
+)
+
+// Pushed is what a push did.
+type Pushed struct {
+	LSN     volume.LSN // newest commit of the remote Volume that is ours now
+	Commits uint64     // local commits that went into it; 0: there was nothing to push
+	Pages   int        // pages that were uploaded
+}
+
+// Push makes one remote commit of all local commits of h's Graft that are not
+// pushed. ErrDiverged tells that another commit took the LSN; nothing changed
+// then. After any other error the push may have landed or not: it stays
+// pending, and the next Push or Pull finds out. It never waits for a Writer.
+//
+// The steps, whose numbers stand in the code:
+//
+//  1. Resolve the pending commit of an earlier push, if there is one.
+//  2. Roll up the unpushed commits and upload their pages as a Segment.
+//  3. Store the record as pending. It and the local log are durable now.
+//  4. Put the record at the LSN after the SyncPoint, if that is absent.
+//  5. It landed: adopt it, in one change of the local store.
+//  6. The LSN is taken: read it. Our bytes are a success, others a divergence.
+//  7. Otherwise the outcome is unknown; the record stays pending.
+func (r *Remote) Push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
+	if r.bucket == nil {
+		return Pushed{}, ErrNoRemote
+	}
+	unlock, err := h.LockSync(ctx)
+	if err != nil {
+		return Pushed{}, err
+	}
+	defer unlock()
+	pushed, err := r.push(ctx, h)
+	if err != nil {
+		return pushed, fmt.Errorf("push: %w", err)
+	}
+	return pushed, nil
+}
+
+func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
+	before := h.State()
+	if err := r.resolve(ctx, h); err != nil { // 1
+		return Pushed{}, err
+	}
+	st := h.State()
+	done := Pushed{LSN: st.SyncPoint.Remote, Commits: uint64(st.SyncPoint.Local - before.SyncPoint.Local)}
+	if st.Unpushed().IsZero() {
+		return done, nil
+	}
+	if err := r.checkBase(ctx, h); err != nil {
+		return done, err
+	}
+	plan, err := r.plan(st, st.LocalHead)
+	if err != nil {
+		return done, err
+	}
+	rec, err := r.prepare(ctx, st, plan) // 2
+	if err != nil {
+		return done, err
+	}
+	pending := volume.Pending{Record: rec, Local: st.LocalHead}
+	if err := h.SetPending(&pending); err != nil { // 3
+		return done, err
+	}
+	if err := r.put(ctx, h, pending, plan); err != nil { // 4 to 7
+		return done, err
+	}
+	pages := rec.Commit.Pages()
+	return Pushed{LSN: rec.Commit.LSN, Commits: done.Commits + st.Unpushed().Len(), Pages: pages.Len()}, nil
+}
+
+// checkBase tells whether the bucket is the one that the Graft was synced with,
+// the first time, and whether the remote Volume is known to have moved on.
+func (r *Remote) checkBase(ctx context.Context, h *snapshot.Head) error {
+	st := h.State()
+	rv, err := r.lockVolume(ctx, st.Remote)
+	if err != nil {
+		return err
+	}
+	defer rv.unlock()
+	head, err := r.store.Head(st.Remote)
+	if err != nil {
+		return err
+	}
+	if err := r.verifyOnce(ctx, rv, st.Remote, head); err != nil {
+		return err
+	}
+	if head > st.SyncPoint.Remote {
+		return divergence("push", h, head)
+	}
+	return nil
+}
+
+// plan rolls up the local commits after the SyncPoint up to last.
+func (r *Remote) plan(st snapshot.State, last volume.LSN) (rollup, error) {
+	var commits []volume.Commit
+	lsns := volume.LSNRange{First: st.SyncPoint.Local + 1, Last: last}
+	err := r.store.Log(st.Local, lsns, func(rec volume.Record) error {
+		commits = append(commits, rec.Commit)
+		return nil
+	})
+	if err != nil {
+		return rollup{}, err
+	}
+	return planRollup(commits), nil
+}
+
+// prepare uploads the pages of a rollup and gives the record of its commit.
+func (r *Remote) prepare(ctx context.Context, st snapshot.State, plan rollup) (volume.Record, error) {
+	parent, err := r.parentHash(st.Remote, st.SyncPoint.Remote)
+	if err != nil {
+		return volume.Record{}, err
+	}
+	c := volume.Commit{
+		Volume:    st.Remote,
+		LSN:       st.SyncPoint.Remote.Next(),
+		PageCount: plan.pageCount,
+		Kept:      plan.kept,
+		Parent:    parent,
+		PushID:    volume.NewPushID(),
+		Time:      time.Now(),
+	}
+	if len(plan.sources) > 0 {
+		seg, err := r.upload(ctx, volume.NewSegmentID(), plan)
+		if err != nil {
+			return volume.Record{}, err
+		}
+		c.Segments = []volume.Segment{seg}
+	}
+	return volume.EncodeCommit(c)
+}
+
+// upload streams the pages of a rollup into the object of Segment id. The same
+// rollup gives the same bytes.
+func (r *Remote) upload(ctx context.Context, id volume.SegmentID, plan rollup) (seg volume.Segment, err error) {
+	err = r.bucket.Upload(ctx, id.Key(), func(w io.Writer) error {
+		sw := volume.NewSegmentWriter(w, id)
+		for _, ref := range plan.refs() {
+			page, err := r.store.Page(plan.sources[ref.source].Segment, ref.idx)
+			if err != nil {
+				return fmt.Errorf("read page %d to push: %w", ref.idx, err)
+			}
+			if err := sw.Add(ref.idx, page); err != nil {
+				return err
+			}
+		}
+		seg, err = sw.Close()
+		return err
+	})
+	return seg, err
+}
+
+// resolve finds out what became of the pending commit, if there is one: it
+// adopts it, puts it again, or forgets it with ErrDiverged because another took
+// its LSN. The caller holds the sync lock of h.
+func (r *Remote) resolve(ctx context.Context, h *snapshot.Head) error {
+	st := h.State()
+	if st.Pending == nil {
+		return nil
+	}
+	p := *st.Pending
+	plan, err := r.plan(st, p.Local)
+	if err != nil {
+		return err
+	}
+	c := &p.Record.Commit
+	found, err := r.bucket.Get(ctx, volume.CommitKey(c.Volume, c.LSN), volume.MaxCommitSize)
+	switch {
+	case err == nil:
+		rv, err := r.lockVolume(ctx, c.Volume)
+		if err != nil {
+			return err
+		}
+		defer rv.unlock()
+		return r.conclude(ctx, rv, h, p, plan, found)
+	case !errors.Is(err, objstore.ErrNotExist):
+		return fmt.Errorf("resolve pending commit: %w", err)
+	}
+	if c.LSN > 1 {
+		if err := r.verify(ctx, c.Volume, c.LSN-1); err != nil {
+			return err
+		}
+	}
+	if err := r.restore(ctx, c, plan); err != nil {
+		return fmt.Errorf("resolve pending commit: %w", err)
+	}
+	return r.put(ctx, h, p, plan)
+}
+
+// restore uploads the Segment of a pending commit again if it is gone.
+func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan rollup) error {
+	for i := range c.Segments {
+		want := &c.Segments[i]
+		has, err := r.bucket.Exists(ctx, want.ID.Key())
+		if err != nil || has {
+			return err
+		}
+		got, err := r.upload(ctx, want.ID, plan)
+		if err != nil {
+			return err
+		}
+		if got.Footer != want.Footer || !slices.Equal(got.Frames.Sums(), want.Frames.Sums()) {
+			return fmt.Errorf("%w: segment %s came out otherwise than it was pushed", volume.ErrCorrupt, want.ID)
+		}
+	}
+	return nil
+}
+
+// put sends the record of a pending commit, and acts on what became of it.
+func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, plan rollup) error {
+	c := &p.Record.Commit
+	rv, err := r.lockVolume(ctx, c.Volume)
+	if err != nil {
+		return err
+	}
+	defer rv.unlock()
+	key := volume.CommitKey(c.Volume, c.LSN)
+	err = r.bucket.PutIfAbsent(ctx, key, p.Record.Bytes) // 4
+	switch {
+	case err == nil:
+		rv.verified = true
+		return h.Adopt(p, plan.sources) // 5
+	case errors.Is(err, objstore.ErrExist):
+		found, err := r.bucket.Get(ctx, key, volume.MaxCommitSize)
+		if err != nil {
+			return fmt.Errorf("read the commit that took LSN %d: %w", c.LSN, err)
+		}
+		return r.conclude(ctx, rv, h, p, plan, found) // 6
+	}
+	return fmt.Errorf("outcome is not known yet: %w", err) // 7
+}
+
+// conclude compares what lies at the LSN of a pending commit with it. Equal
+// bytes are ours and are adopted; other bytes are a divergence, and the
+// pending commit and its Segment go. The caller holds the lock of rv.
+func (r *Remote) conclude(ctx context.Context, rv *remoteVolume, h *snapshot.Head, p volume.Pending, plan rollup, found []byte) error {
+	if bytes.Equal(found, p.Record.Bytes) {
+		return h.Adopt(p, plan.sources)
+	}
+	c := &p.Record.Commit
+	if _, err := volume.DecodeCommit(found); err != nil {
+		return &volume.Error{Op: "read commit", Volume: c.Volume, LSN: c.LSN, Key: volume.CommitKey(c.Volume, c.LSN), Err: err}
+	}
+	if err := h.SetPending(nil); err != nil {
+		return err
+	}
+	for _, seg := range c.Segments {
+		// Space alone is at stake: no commit will ever name it.
+		if err := r.bucket.Delete(ctx, seg.ID.Key()); err != nil {
+			r.log.Warn("delete the segment of a lost push", "key", seg.ID.Key(), "error", err)
+		}
+	}
+	got, err := r.fetchLocked(ctx, rv, c.Volume) // for the next push, and for status
+	if err != nil {
+		r.log.Warn("fetch after a lost push", "volume", c.Volume, "error", err)
+	}
+	return divergence("push", h, max(got.Head, c.LSN))
+}

@@ -1,0 +1,139 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"graft/objstore"
+	"graft/snapshot"
+	"graft/volume"
+	"graft/volume/store"
+)
+
+var (
+	// ErrNoRemote is returned by what needs a bucket when none is configured.
+	ErrNoRemote = errors.New("graft: no remote configured")
+
+	// ErrNoVolume is returned when the bucket has no Volume of that name.
+	ErrNoVolume = errors.New("graft: no such volume in the bucket")
+
+	// ErrRemoteMismatch is returned when the bucket does not have, byte for
+	// byte, a commit that this data directory saw in it: it is another bucket,
+	// or one that lost its history. Nothing is written then.
+	ErrRemoteMismatch = errors.New("graft: bucket is not the one that this data directory was synced with")
+
+	// ErrDiverged is returned when local commits that are not pushed stand
+	// against commits of the remote Volume that are not pulled.
+	ErrDiverged = snapshot.ErrDiverged
+)
+
+// Remote is a bucket seen from one local store. A Remote without a bucket
+// answers everything with ErrNoRemote. It is safe for concurrent use.
+type Remote struct {
+	bucket  *objstore.Bucket // nil: no remote
+	store   *store.Store
+	log     *slog.Logger
+	flights *flights
+
+	mu struct {
+		sync.Mutex
+		// volumes has an entry for each remote Volume that was used; it is
+		// full while somebody changes what the store knows of that Volume.
+		// Taken after a Head's sync lock.
+		volumes map[volume.VolumeID]*remoteVolume
+	}
+}
+
+type remoteVolume struct {
+	lock     chan struct{}
+	verified bool // the bucket was seen to have our newest commit; under lock
+}
+
+// NewRemote gives a Remote between a bucket, or nil, and a store. The caller
+// closes both after the Remote.
+func NewRemote(bucket *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
+	r := &Remote{bucket: bucket, store: st, log: log, flights: newFlights()}
+	r.mu.volumes = make(map[volume.VolumeID]*remoteVolume)
+	return r
+}
+
+// Close cancels the requests for pages that are under way and waits for them.
+func (r *Remote) Close() { r.flights.close() }
+
+// lockVolume waits until it alone changes what the store knows of v.
+func (r *Remote) lockVolume(ctx context.Context, v volume.VolumeID) (*remoteVolume, error) {
+	if r.bucket == nil {
+		return nil, ErrNoRemote
+	}
+	r.mu.Lock()
+	rv := r.mu.volumes[v]
+	if rv == nil {
+		rv = &remoteVolume{lock: make(chan struct{}, 1)}
+		r.mu.volumes[v] = rv
+	}
+	r.mu.Unlock()
+	select {
+	case rv.lock <- struct{}{}:
+		return rv, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the sync of volume %s: %w", v, context.Cause(ctx))
+	}
+}
+
+func (rv *remoteVolume) unlock() { <-rv.lock }
+
+// commit reads and verifies commit l of v from the bucket. A commit that is not
+// there is objstore.ErrNotExist.
+func (r *Remote) commit(ctx context.Context, v volume.VolumeID, l volume.LSN) (volume.Record, error) {
+	key := volume.CommitKey(v, l)
+	b, err := r.bucket.Get(ctx, key, volume.MaxCommitSize)
+	if err != nil {
+		return volume.Record{}, err
+	}
+	rec, err := volume.DecodeCommit(b)
+	if err == nil && (rec.Commit.Volume != v || rec.Commit.LSN != l) {
+		err = fmt.Errorf("%w: it says volume %s LSN %d", volume.ErrCorrupt, rec.Commit.Volume, rec.Commit.LSN)
+	}
+	if err != nil {
+		return rec, &volume.Error{Op: "read commit", Volume: v, LSN: l, Key: key, Err: err}
+	}
+	return rec, nil
+}
+
+// verify reads commit l of v again, which is in the store, and returns
+// ErrRemoteMismatch unless the bucket has the same bytes.
+func (r *Remote) verify(ctx context.Context, v volume.VolumeID, l volume.LSN) error {
+	known, err := r.store.Commit(v, l)
+	if err != nil {
+		return err
+	}
+	key := volume.CommitKey(v, l)
+	found, err := r.bucket.Get(ctx, key, volume.MaxCommitSize)
+	switch {
+	case errors.Is(err, objstore.ErrNotExist):
+		err = fmt.Errorf("%w: the commit is not there", ErrRemoteMismatch)
+	case err != nil:
+		return err
+	case volume.HashOf(found) != known.Hash():
+		err = fmt.Errorf("%w: the commit is another one", ErrRemoteMismatch)
+	default:
+		return nil
+	}
+	return &volume.Error{Op: "check " + r.bucket.String() + " against commit", Volume: v, LSN: l, Key: key, Err: err}
+}
+
+// verifyOnce verifies the newest commit of v that the store has, the first time
+// that it is called. The caller holds the lock of rv.
+func (r *Remote) verifyOnce(ctx context.Context, rv *remoteVolume, v volume.VolumeID, head volume.LSN) error {
+	if rv.verified || head == 0 {
+		return nil
+	}
+	if err := r.verify(ctx, v, head); err != nil {
+		return err
+	}
+	rv.verified = true
+	return nil
+}
