@@ -1,0 +1,68 @@
+package graft
+
+import (
+	"graft/objstore"
+	"graft/snapshot"
+	graftsync "graft/sync"
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// The vocabulary of the packages below, for programs.
+type (
+	VolumeID  = volume.VolumeID
+	SegmentID = volume.SegmentID
+	LSN       = volume.LSN
+	LSNRange  = volume.LSNRange
+	Page      = volume.Page
+	PageIdx   = volume.PageIdx
+	PageCount = volume.PageCount
+	SyncPoint = volume.SyncPoint
+
+	Reader   = snapshot.Reader
+	Writer   = snapshot.Writer
+	Snapshot = snapshot.Snapshot
+	Layer    = snapshot.Layer
+	Presence = snapshot.Presence
+
+	Fetched     = graftsync.Fetched
+	Pulled      = graftsync.Pulled
+	Pushed      = graftsync.Pushed
+	Status      = graftsync.Status
+	RemoteStats = objstore.Stats
+
+	// Error carries the place of a failure.
+	Error = volume.Error
+)
+
+// PageSize is the size of every page, in bytes.
+const PageSize = volume.PageSize
+
+// ParseVolumeID reads the text form of a VolumeID.
+func ParseVolumeID(text string) (VolumeID, error) { return volume.ParseVolumeID(text) }
+
+// Errors of opening a data directory.
+var (
+	ErrInUse  = store.ErrInUse
+	ErrClosed = store.ErrClosed
+)
+
+// Errors of what is read, from disk or bucket.
+var (
+	ErrCorrupt = volume.ErrCorrupt
+	ErrVersion = volume.ErrVersion
+)
+
+// Errors of TryWriter.
+var (
+	ErrBusy  = snapshot.ErrBusy
+	ErrStale = snapshot.ErrStale
+)
+
+// Errors of Fetch, Pull, Push and Clone.
+var (
+	ErrNoRemote       = graftsync.ErrNoRemote
+	ErrNoVolume       = graftsync.ErrNoVolume
+	ErrRemoteMismatch = graftsync.ErrRemoteMismatch
+	ErrDiverged       = graftsync.ErrDiverged
+)

@@ -1,0 +1,275 @@
+// Package graft is a transactional storage engine for lazy, partial replication
+// of SQLite databases through object storage. It needs no server: every client
+// talks to a bucket.
+//
+// The nouns:
+//
+//   - A [DB] is an open data directory: everything that graft stores on this
+//     machine, and the one bucket that it syncs with.
+//   - A [Graft] is a database in it that has a Tag, a name like "main". As a git
+//     branch has an upstream, it has a remote Volume in the bucket.
+//   - A [Reader] reads the pages of one Snapshot of a Graft, a [Writer] stages
+//     pages over the newest one and commits them.
+//
+// Most programs use none of them: they import graft/driver and open
+// sql.Open("graft", "tag=main").
+//
+// A commit is local until it is pushed, and may still lose against another
+// machine's push: then [Graft.Push] and [Graft.Pull] return [ErrDiverged].
+// Within one data directory transactions are serializable; across machines, a
+// push is one unit in the order of the remote Volume.
+package graft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"graft/objstore"
+	"graft/snapshot"
+	graftsync "graft/sync"
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// DB is a hold on an open data directory. Several holds of one process share
+// one store: the last Close closes it. All methods are safe for concurrent use.
+type DB struct {
+	*directory
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// directory is an open data directory, shared by all DBs of it.
+type directory struct {
+	path    string
+	opts    Options
+	log     *slog.Logger
+	bucket  *objstore.Bucket // nil: no remote
+	store   *store.Store
+	remote  *graftsync.Remote
+	stop    context.CancelFunc // ends autosync
+	stopped chan struct{}      // closed when autosync has ended
+
+	// turn is held while a Graft is opened or a Tag moves; taken before a
+	// Head's locks.
+	turn chan struct{}
+
+	mu struct {
+		sync.Mutex
+		grafts map[string]*Graft
+		heads  map[volume.VolumeID]*snapshot.Head
+	}
+}
+
+// Open opens the data directory at path, which it makes if need be. It does not
+// reach for the bucket. Another process that holds the directory is ErrInUse;
+// another DB of this process with other Options is an error that names the
+// option.
+func Open(ctx context.Context, path string, opts *Options) (*DB, error) {
+	o := opts.clone()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if path == "" {
+		return nil, errors.New("graft: no data directory given")
+	}
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	d, err := directories.acquire(ctx, abs, o)
+	if err != nil {
+		return nil, err
+	}
+	return &DB{directory: d}, nil
+}
+
+// Close gives up this hold on the data directory. The last one ends what runs
+// in the background, and closes the store and the bucket. Grafts, Readers and
+// Writers of the DB must not be used afterwards. It does nothing the second
+// time.
+func (db *DB) Close() error {
+	db.closeOnce.Do(func() { db.closeErr = directories.release(db.directory) })
+	return db.closeErr
+}
+
+// openDirectory opens what a data directory consists of.
+func openDirectory(ctx context.Context, path string, o Options) (_ *directory, err error) {
+	d := &directory{path: path, opts: o, log: o.logger(), turn: make(chan struct{}, 1), stopped: make(chan struct{})}
+	d.mu.grafts = make(map[string]*Graft)
+	d.mu.heads = make(map[volume.VolumeID]*snapshot.Head)
+	d.store, err = store.Open(path, store.Options{Logger: o.Logger})
+	if err != nil {
+		return nil, err
+	}
+	d.bucket, err = o.openBucket(ctx)
+	if err != nil {
+		return nil, errors.Join(err, d.store.Close())
+	}
+	d.remote = graftsync.NewRemote(d.bucket, d.store, d.log)
+	auto, stop := context.WithCancel(context.Background())
+	d.stop = stop
+	go func() {
+		defer close(d.stopped)
+		if o.AutoSync > 0 {
+			d.remote.AutoSync(auto, o.AutoSync, d.taggedHeads)
+		}
+	}()
+	return d, nil
+}
+
+func (d *directory) close() error {
+	d.stop()
+	<-d.stopped
+	d.remote.Close()
+	err := d.store.Close()
+	if d.bucket != nil {
+		err = errors.Join(err, d.bucket.Close())
+	}
+	return err
+}
+
+// Path is the absolute path of the data directory.
+func (d *directory) Path() string { return d.path }
+
+// HasRemote tells whether a bucket is configured.
+func (d *directory) HasRemote() bool { return d.bucket != nil }
+
+// RemoteStats counts the requests to the bucket since the directory was opened,
+// and the bytes that they moved. It is zero without a bucket.
+func (d *directory) RemoteStats() RemoteStats {
+	if d.bucket == nil {
+		return RemoteStats{}
+	}
+	return d.bucket.Stats()
+}
+
+// TagInfo is a Tag with what it names.
+type TagInfo struct {
+	Name   string
+	Graft  VolumeID // local Volume, which is the key of the Graft
+	Remote VolumeID
+	Status Status
+}
+
+// Tags gives all Tags in the order of their names. It reads the local store
+// alone.
+func (d *directory) Tags(ctx context.Context) ([]TagInfo, error) {
+	tags, err := d.store.Tags()
+	if err != nil {
+		return nil, err
+	}
+	infos := make([]TagInfo, 0, len(tags))
+	for _, t := range tags {
+		g, err := d.Graft(ctx, t.Name)
+		if err != nil {
+			return nil, err
+		}
+		info, err := g.Info()
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, TagInfo{Name: t.Name, Graft: info.Graft, Remote: info.Remote, Status: info.Status})
+	}
+	return infos, nil
+}
+
+// Graft gives the Graft that tag names. Where there is none, it gives an empty
+// one that the first commit stores together with its Tag: [Graft.Exists] tells
+// the two apart. It reads no page.
+func (d *directory) Graft(ctx context.Context, tag string) (*Graft, error) {
+	if err := ValidateTag(tag); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	g := d.mu.grafts[tag]
+	d.mu.Unlock()
+	if g != nil {
+		return g, nil
+	}
+	unlock, err := d.lockTurn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return d.openGraftLocked(tag)
+}
+
+// openGraftLocked opens the Graft of a tag. The caller holds the turn.
+func (d *directory) openGraftLocked(tag string) (*Graft, error) {
+	d.mu.Lock()
+	g := d.mu.grafts[tag]
+	d.mu.Unlock()
+	if g != nil {
+		return g, nil
+	}
+	head, err := d.openTagLocked(tag)
+	if err != nil {
+		return nil, err
+	}
+	g = &Graft{dir: d, tag: tag}
+	g.head.Store(head)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.grafts[tag] = g
+	return g, nil
+}
+
+func (d *directory) openTagLocked(tag string) (*snapshot.Head, error) {
+	local, err := d.store.Tag(tag)
+	if errors.Is(err, store.ErrNotFound) {
+		return snapshot.NewHead(d.store, d.remote, d.log, tag), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.openHeadLocked(local)
+}
+
+// openHeadLocked gives the one Head of a Graft. The caller holds the turn.
+func (d *directory) openHeadLocked(local volume.VolumeID) (*snapshot.Head, error) {
+	d.mu.Lock()
+	head := d.mu.heads[local]
+	d.mu.Unlock()
+	if head != nil {
+		return head, nil
+	}
+	head, err := snapshot.OpenHead(d.store, d.remote, d.log, local)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.heads[local] = head
+	return head, nil
+}
+
+func (d *directory) lockTurn(ctx context.Context) (unlock func(), err error) {
+	select {
+	case d.turn <- struct{}{}:
+		return func() { <-d.turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("open graft: %w", context.Cause(ctx))
+	}
+}
+
+// taggedHeads gives the Heads of all Tags, for autosync.
+func (d *directory) taggedHeads(ctx context.Context) ([]*snapshot.Head, error) {
+	tags, err := d.store.Tags()
+	if err != nil {
+		return nil, err
+	}
+	heads := make([]*snapshot.Head, 0, len(tags))
+	for _, t := range tags {
+		g, err := d.Graft(ctx, t.Name)
+		if err != nil {
+			return nil, err
+		}
+		heads = append(heads, g.head.Load())
+	}
+	return heads, nil
+}

@@ -1,0 +1,112 @@
+package graft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"gocloud.dev/blob"
+
+	"graft/objstore"
+)
+
+// Options are the settings of a data directory. Nil and the zero value are the
+// default. They hold for everybody in the process who has the directory open:
+// who opens it again either leaves a setting at zero or gives the same.
+type Options struct {
+	// Remote is the URL of the bucket: mem://NAME, file:///PATH, or s3://NAME
+	// when the program imports graft/objstore/s3. Empty: no bucket, unless
+	// Bucket is set; then push, pull and fetch return ErrNoRemote.
+	Remote string
+
+	// Bucket is a bucket that the program has opened itself, instead of
+	// Remote. The program closes it, after the DB.
+	Bucket *blob.Bucket
+
+	// AutoSync pulls and pushes every Graft that has a Tag at this interval.
+	// Zero: never.
+	AutoSync time.Duration
+
+	// Logger gets what happens in the background. Nil: nothing is logged.
+	Logger *slog.Logger
+}
+
+// clone copies o, which may be nil.
+func (o *Options) clone() Options {
+	if o == nil {
+		return Options{}
+	}
+	return *o
+}
+
+// Validate reports everything that is wrong with o at once.
+func (o *Options) Validate() error {
+	var errs []error
+	if o.Remote != "" && o.Bucket != nil {
+		errs = append(errs, errors.New("graft: options: both Remote and Bucket are set"))
+	}
+	if o.AutoSync < 0 {
+		errs = append(errs, fmt.Errorf("graft: options: AutoSync is %v, below zero", o.AutoSync))
+	}
+	if o.AutoSync > 0 && o.Remote == "" && o.Bucket == nil {
+		errs = append(errs, fmt.Errorf("graft: options: AutoSync: %w", ErrNoRemote))
+	}
+	return errors.Join(errs...)
+}
+
+func (o *Options) logger() *slog.Logger {
+	if o.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.Logger
+}
+
+// openBucket opens the bucket that o names, or gives nil.
+func (o *Options) openBucket(ctx context.Context) (*objstore.Bucket, error) {
+	switch {
+	case o.Bucket != nil:
+		return objstore.New(o.Bucket), nil
+	case o.Remote != "":
+		return objstore.Open(ctx, o.Remote)
+	}
+	return nil, nil
+}
+
+// accepts tells whether a directory that was opened with o can be shared with
+// who asks for other.
+func (o *Options) accepts(other Options) error {
+	var names []string
+	if other.Remote != "" && other.Remote != o.Remote || other.Bucket != nil && other.Bucket != o.Bucket {
+		names = append(names, "remote")
+	}
+	if other.AutoSync != 0 && other.AutoSync != o.AutoSync {
+		names = append(names, "autosync")
+	}
+	if len(names) > 0 {
+		return fmt.Errorf("graft: it is open in this process with another %s", strings.Join(names, " and "))
+	}
+	return nil
+}
+
+// maxTagSize is the longest Tag, in bytes: SQLite's file names are bounded.
+const maxTagSize = 255
+
+// ValidateTag tells what keeps name from being a Tag: Tags are 1 to 255 bytes
+// of UTF-8 without a zero byte, and do not begin with a slash.
+func ValidateTag(name string) error {
+	switch {
+	case name == "":
+		return errors.New("graft: no tag given")
+	case len(name) > maxTagSize:
+		return fmt.Errorf("graft: tag of %d bytes is over the limit of %d", len(name), maxTagSize)
+	case !utf8.ValidString(name) || strings.ContainsRune(name, 0):
+		return fmt.Errorf("graft: tag %q is not UTF-8 without zero bytes", name)
+	case strings.HasPrefix(name, "/"):
+		return fmt.Errorf("graft: tag %q begins with a slash", name)
+	}
+	return nil
+}
