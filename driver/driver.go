@@ -1,0 +1,167 @@
+// Package driver is the database/sql driver named "graft":
+//
+//	db, err := sql.Open("graft", "tag=main")
+//
+// A data source name is pairs key=value with spaces between them. A value that
+// has spaces stands in single quotes, and a quote in it is doubled. Instead,
+// go-sqlite3's form "file:TAG?key=value&…" is taken, with the same keys:
+//
+//	tag        the Tag to open; its first write makes it
+//	dir        the data directory; without it that of the environment variable
+//	           GRAFT_DIR, or a folder graft where the operating system keeps
+//	           data of applications
+//	remote     the URL of the bucket; without it that of GRAFT_REMOTE, or none
+//	autosync   interval, as 10s, at which all Tags are pulled and pushed
+//	mode       ro: read only, and the Tag must exist; rw: it must exist;
+//	           rwc (default)
+//	_pragma    a pragma for each connection, as busy_timeout(1000); may repeat
+//	_txlock    how BEGIN locks: immediate (default), deferred, exclusive
+//	_timefmt   how times are written, as in go-sqlite3's driver
+//
+// dir, remote and autosync belong to the data directory: all who have it open
+// in a process share one store, and give the same or nothing. tag and the rest
+// are each connection's.
+//
+// The package is a thin layer over the driver of github.com/ncruces/go-sqlite3,
+// whose connections it returns: see there for types, times and [sql.Conn.Raw].
+// The SQLite that it runs is compiled by wazero once and kept on disk; see
+// [graft/vfs.CacheEnv].
+package driver
+
+import (
+	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
+
+	"graft"
+	"graft/vfs"
+)
+
+// Name is the name of the driver.
+const Name = "graft"
+
+func init() { sql.Register(Name, &Driver{}) }
+
+// Driver is the driver. It has no state.
+type Driver struct{}
+
+var _ sqldriver.DriverContext = (*Driver)(nil)
+
+// Open opens one connection. database/sql uses [Driver.OpenConnector] instead.
+// The data directory stays open until the connection is closed.
+func (d *Driver) Open(name string) (sqldriver.Conn, error) {
+	c, err := newConnector(d, name)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := c.Connect(context.Background())
+	return conn, errors.Join(err, c.Close()) // the connection's file has a hold of its own
+}
+
+// OpenConnector reads a data source name. It opens nothing yet.
+func (d *Driver) OpenConnector(name string) (sqldriver.Connector, error) {
+	return newConnector(d, name)
+}
+
+// connector makes the connections of one sql.DB. It holds the data directory
+// open from the first one until Close, whether connections are idle or not.
+type connector struct {
+	driver *Driver
+	config vfs.Config
+	inner  sqldriver.Connector
+
+	mu struct {
+		sync.Mutex
+		db     *graft.DB
+		closed bool
+	}
+}
+
+// defaultBusyTimeout is how long a connection waits for another's transaction,
+// in milliseconds: go-sqlite3's own, which it drops where pragmas are given.
+const defaultBusyTimeout = 60_000
+
+func newConnector(d *Driver, name string) (*connector, error) {
+	config, err := vfs.ParseConfig(name)
+	if err != nil {
+		return nil, err
+	}
+	if config.TxLock == "" {
+		config.TxLock = "immediate"
+	}
+	if len(config.Pragmas) > 0 && !setsBusyTimeout(config.Pragmas) {
+		config.Pragmas = append([]string{fmt.Sprintf("busy_timeout(%d)", defaultBusyTimeout)}, config.Pragmas...)
+	}
+	inner, err := (&sqlite3driver.SQLite{}).OpenConnector(config.URI())
+	if err != nil {
+		return nil, fmt.Errorf("graft: %w", err)
+	}
+	return &connector{driver: d, config: config, inner: inner}, nil
+}
+
+func setsBusyTimeout(pragmas []string) bool {
+	for _, p := range pragmas {
+		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(p)), "busy_timeout") {
+			return true
+		}
+	}
+	return false
+}
+
+// Driver gives the driver.
+func (c *connector) Driver() sqldriver.Driver { return c.driver }
+
+// Connect opens a connection, and before the first one the data directory.
+func (c *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
+	if err := c.hold(ctx); err != nil {
+		return nil, err
+	}
+	vfs.ConfigureEngine()
+	return c.inner.Connect(ctx)
+}
+
+// hold opens the data directory if this is the first connection. The errors of
+// opening it are clearer here than through SQLite.
+func (c *connector) hold(ctx context.Context) error {
+	c.mu.Lock()
+	open, closed := c.mu.db != nil, c.mu.closed
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return errors.New("graft: the database handle is closed")
+	case open:
+		return nil
+	}
+	db, err := vfs.OpenConfig(ctx, c.config)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if c.mu.db == nil && !c.mu.closed {
+		c.mu.db, db = db, nil
+	}
+	c.mu.Unlock()
+	if db != nil {
+		return db.Close() // another connection was first
+	}
+	return nil
+}
+
+// Close gives the data directory free. sql.DB.Close calls it, after it has
+// closed the connections.
+func (c *connector) Close() error {
+	c.mu.Lock()
+	db := c.mu.db
+	c.mu.db, c.mu.closed = nil, true
+	c.mu.Unlock()
+	if db == nil {
+		return nil
+	}
+	return db.Close()
+}

@@ -1,0 +1,201 @@
+// Package dsn reads data source names: the strings that sql.Open("graft", …)
+// takes, and the URI parameters of files of the VFS.
+package dsn
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Config is what a data source name says. Empty fields were not given.
+type Config struct {
+	Tag        string
+	Dir        string
+	Remote     string
+	AutoSync   time.Duration
+	Mode       string // ro, rw or rwc
+	Pragmas    []string
+	TxLock     string
+	TimeFormat string
+}
+
+// keys are the parameters of both forms. A key that may repeat is in repeated.
+var (
+	keys     = []string{"tag", "dir", "remote", "autosync", "mode", "_pragma", "_txlock", "_timefmt"}
+	repeated = []string{"_pragma"}
+)
+
+// Parse reads either form of a data source name: pairs key=value with spaces
+// between them, or a URI that starts with "file:". Errors name what is wrong.
+func Parse(name string) (Config, error) {
+	var values url.Values
+	var err error
+	if strings.HasPrefix(name, "file:") {
+		values, err = parseURI(name)
+	} else {
+		values, err = parsePairs(name)
+	}
+	if err != nil {
+		return Config{}, err
+	}
+	return FromValues(values)
+}
+
+// parseURI reads go-sqlite3's form: file:TAG?key=value&…
+func parseURI(name string) (url.Values, error) {
+	rest, query, _ := strings.Cut(strings.TrimPrefix(name, "file:"), "?")
+	query, _, _ = strings.Cut(query, "#")
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, fmt.Errorf("graft: data source name: %w", err)
+	}
+	tag, err := url.PathUnescape(rest)
+	if err != nil {
+		return nil, fmt.Errorf("graft: data source name: %w", err)
+	}
+	if vfs := values.Get("vfs"); vfs != "" && vfs != "graft" {
+		return nil, fmt.Errorf("graft: data source name: vfs is %q, not graft", vfs)
+	}
+	values.Del("vfs")
+	if values.Has("tag") {
+		return nil, errors.New("graft: data source name: the tag of a file: name is its path; tag= is given too")
+	}
+	values.Set("tag", TagOfPath(tag))
+	return values, nil
+}
+
+// TagOfPath gives the tag that a file name of the VFS stands for: SQLite needs
+// a slash before names that URI syntax would misread.
+func TagOfPath(path string) string { return strings.TrimPrefix(path, "/") }
+
+// parsePairs reads key=value pairs. A value in single quotes may hold spaces; a
+// quote in it is doubled.
+func parsePairs(name string) (url.Values, error) {
+	values := url.Values{}
+	for rest := strings.TrimLeft(name, " \t\n"); rest != ""; rest = strings.TrimLeft(rest, " \t\n") {
+		key, after, ok := strings.Cut(rest, "=")
+		if !ok || strings.ContainsAny(key, " \t\n") {
+			word, _, _ := strings.Cut(rest, " ")
+			return nil, fmt.Errorf("graft: data source name: %q is not of the form key=value", word)
+		}
+		var value string
+		if strings.HasPrefix(after, "'") {
+			value, rest, ok = cutQuoted(after)
+			if !ok {
+				return nil, fmt.Errorf("graft: data source name: the quoted value of %s does not end", key)
+			}
+		} else if i := strings.IndexAny(after, " \t\n"); i >= 0 {
+			value, rest = after[:i], after[i:]
+		} else {
+			value, rest = after, ""
+		}
+		values.Add(key, value)
+	}
+	return values, nil
+}
+
+// cutQuoted reads the quoted value that s begins with. It must end at a space
+// or at the end of s.
+func cutQuoted(s string) (value, rest string, ok bool) {
+	var b strings.Builder
+	for s = s[1:]; ; {
+		i := strings.IndexByte(s, '\'')
+		if i < 0 {
+			return "", "", false
+		}
+		b.WriteString(s[:i])
+		s = s[i+1:]
+		if !strings.HasPrefix(s, "'") {
+			break
+		}
+		b.WriteByte('\'')
+		s = s[1:]
+	}
+	return b.String(), s, s == "" || strings.ContainsAny(s[:1], " \t\n")
+}
+
+// FromValues checks the parameters and reports everything that is wrong with
+// them at once.
+func FromValues(values url.Values) (Config, error) {
+	c := Config{
+		Tag:        values.Get("tag"),
+		Dir:        values.Get("dir"),
+		Remote:     values.Get("remote"),
+		Mode:       values.Get("mode"),
+		Pragmas:    values["_pragma"],
+		TxLock:     values.Get("_txlock"),
+		TimeFormat: values.Get("_timefmt"),
+	}
+	var errs []error
+	fail := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("graft: data source name: "+format, args...))
+	}
+	for _, key := range sortedKeys(values) {
+		switch {
+		case !slices.Contains(keys, key):
+			fail("unknown key %q", key)
+		case len(values[key]) > 1 && !slices.Contains(repeated, key):
+			fail("%s is given %d times", key, len(values[key]))
+		case values.Get(key) == "":
+			fail("%s is empty", key)
+		}
+	}
+	if c.Tag == "" && !values.Has("tag") {
+		fail("no tag given: add tag=NAME")
+	}
+	if text := values.Get("autosync"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			fail("autosync=%s is not a duration like 10s", text)
+		}
+		c.AutoSync = d
+	}
+	oneOf := func(key, value string, allowed ...string) {
+		if value != "" && !slices.Contains(allowed, value) {
+			fail("%s=%s is not one of %s", key, value, strings.Join(allowed, ", "))
+		}
+	}
+	oneOf("mode", c.Mode, "ro", "rw", "rwc")
+	oneOf("_txlock", c.TxLock, "deferred", "immediate", "exclusive")
+	return c, errors.Join(errs...)
+}
+
+func sortedKeys(values url.Values) []string {
+	names := make([]string, 0, len(values))
+	for key := range values {
+		names = append(names, key)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// URI gives the name under which go-sqlite3 opens c through the VFS.
+func (c Config) URI() string {
+	var b strings.Builder
+	b.WriteString("file:/" + escape(c.Tag) + "?vfs=graft")
+	add := func(key, value string) {
+		if value != "" {
+			b.WriteString("&" + key + "=" + escape(value))
+		}
+	}
+	add("dir", c.Dir)
+	add("remote", c.Remote)
+	if c.AutoSync > 0 {
+		add("autosync", c.AutoSync.String())
+	}
+	add("mode", c.Mode)
+	for _, p := range c.Pragmas {
+		add("_pragma", p)
+	}
+	add("_txlock", c.TxLock)
+	add("_timefmt", c.TimeFormat)
+	return b.String()
+}
+
+// escape writes s such that both SQLite, which knows %HH alone, and net/url
+// read it back.
+func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

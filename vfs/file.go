@@ -1,0 +1,165 @@
+package vfs
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/ncruces/go-sqlite3"
+	sqlite3vfs "github.com/ncruces/go-sqlite3/vfs"
+
+	"graft"
+	"graft/internal/sqlitefile"
+)
+
+// file is a database that one connection has open. SQLite calls its methods one
+// at a time.
+//
+// Invariants:
+//  1. reader is set from SHARED on, and is what SQLite sees until NONE.
+//  2. writer is set from RESERVED on; it stands on the content of reader.
+//  3. highest is the newest change counter that the connection ever saw; no
+//     two contents that it saw have an equal counter.
+type file struct {
+	db       *graft.DB
+	graft    *graft.Graft
+	conn     *sqlite3.Conn // nil until SQLite tells
+	readOnly bool
+
+	lock   sqlite3vfs.LockLevel
+	reader *graft.Reader
+	writer *graft.Writer
+
+	shown   *graft.Reader // the content that counter stands for; nil before the first
+	counter uint32
+	highest uint32
+
+	// cause is the error behind the last code that SQLite was given in this
+	// transaction. SQLite goes on calling after it, so that go-sqlite3 forgets
+	// it: it is handed over again with each Unlock.
+	cause error
+}
+
+var (
+	_ sqlite3vfs.FileLockState = (*file)(nil)
+	_ sqlite3vfs.FileSync      = (*file)(nil)
+	_ sqlite3vfs.FilePragma    = (*file)(nil)
+)
+
+// SetDB is how go-sqlite3 tells a file its connection.
+func (f *file) SetDB(conn any) { f.conn, _ = conn.(*sqlite3.Conn) }
+
+// context is that of the statement that runs.
+func (f *file) context() context.Context {
+	if f.conn == nil {
+		return context.Background()
+	}
+	return f.conn.GetInterrupt()
+}
+
+// fail translates an error to what SQLite understands, and keeps it as the
+// cause. It is the one place that does.
+func (f *file) fail(err error, code sqlite3.ExtendedErrorCode) error {
+	switch {
+	case err == nil:
+		return nil
+	case f.context().Err() != nil:
+		return sqlite3.INTERRUPT
+	case errors.Is(err, graft.ErrBusy):
+		return sqlite3.BUSY
+	case errors.Is(err, graft.ErrStale):
+		return sqlite3.BUSY_SNAPSHOT
+	case errors.Is(err, graft.ErrCorrupt):
+		code = sqlite3.IOERR_CORRUPTFS
+	}
+	f.cause = err
+	return sqlite3vfs.SystemError(err, code)
+}
+
+// Close releases what the connection holds.
+func (f *file) Close() error {
+	_ = f.Unlock(sqlite3vfs.LOCK_NONE)
+	return f.fail(f.db.Close(), sqlite3.IOERR_CLOSE)
+}
+
+// pages is what SQLite sees: the open transaction, or the pinned Snapshot, or
+// without a lock the newest one.
+type pages interface {
+	PageCount() graft.PageCount
+	Page(context.Context, graft.PageIdx) (*graft.Page, error)
+}
+
+func (f *file) pages() pages {
+	switch {
+	case f.writer != nil:
+		return f.writer
+	case f.reader != nil:
+		return f.reader
+	}
+	return f.graft.Reader()
+}
+
+// ReadAt reads what SQLite sees. Bytes past the end are io.EOF.
+func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
+	src := f.pages()
+	for n < len(p) {
+		at := off + int64(n)
+		if at >= src.PageCount().Bytes() {
+			return n, io.EOF
+		}
+		idx, in := graft.PageIdx(at/graft.PageSize)+1, int(at%graft.PageSize)
+		page, err := src.Page(f.context(), idx)
+		if err != nil {
+			return n, f.fail(err, sqlite3.IOERR_READ)
+		}
+		part := p[n : n+copy(p[n:], page[in:])]
+		if idx == 1 && (f.writer == nil || !f.writer.Staged(1)) {
+			sqlitefile.OverlayCounter(part, in, f.counter)
+		}
+		n += len(part)
+	}
+	return n, nil
+}
+
+// WriteAt stages whole pages.
+func (f *file) WriteAt(p []byte, off int64) (int, error) {
+	if f.writer == nil || off%graft.PageSize != 0 || len(p)%graft.PageSize != 0 {
+		return 0, f.fail(errors.New("graft: write outside a transaction, or not of whole pages"), sqlite3.IOERR_WRITE)
+	}
+	for n := 0; n < len(p); n += graft.PageSize {
+		page := graft.Page(p[n:])
+		idx := graft.PageIdx((off+int64(n))/graft.PageSize) + 1
+		if idx == 1 {
+			f.sawCounter(sqlitefile.Header(page[:]).Counter())
+		}
+		if err := f.writer.Write(idx, &page); err != nil {
+			return n, f.fail(err, sqlite3.IOERR_WRITE)
+		}
+	}
+	return len(p), nil
+}
+
+// Truncate cuts the open transaction's database. After COMMIT has synced the
+// page count is that of the header already.
+func (f *file) Truncate(size int64) error {
+	if f.writer == nil {
+		return nil
+	}
+	return f.fail(f.writer.SetPageCount(graft.PageCount(size/graft.PageSize)), sqlite3.IOERR_TRUNCATE)
+}
+
+// Sync has nothing to do: SyncSuper came before.
+func (f *file) Sync(sqlite3vfs.SyncFlag) error { return nil }
+
+// Size is the size of what SQLite sees, in bytes.
+func (f *file) Size() (int64, error) { return f.pages().PageCount().Bytes(), nil }
+
+// SectorSize is the size of a page.
+func (f *file) SectorSize() int { return graft.PageSize }
+
+// DeviceCharacteristics must never have IOCAP_BATCH_ATOMIC: SQLite would skip
+// the change counter.
+func (f *file) DeviceCharacteristics() sqlite3vfs.DeviceCharacteristic {
+	return sqlite3vfs.IOCAP_POWERSAFE_OVERWRITE | sqlite3vfs.IOCAP_SAFE_APPEND |
+		sqlite3vfs.IOCAP_SEQUENTIAL | sqlite3vfs.IOCAP_SUBPAGE_READ
+}

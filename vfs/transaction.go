@@ -1,0 +1,155 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ncruces/go-sqlite3"
+	sqlite3vfs "github.com/ncruces/go-sqlite3/vfs"
+
+	"graft"
+	"graft/internal/sqlitefile"
+)
+
+// storedCounter is the change counter in stored pages. SQLite never sees it.
+const storedCounter = 1
+
+// checksumBytes is the number of reserved bytes by which go-sqlite3 tells a
+// database with SQLite's checksum extension. It would verify the checksum of
+// page 1, which covers the change counter. SQLite cannot reserve less than a
+// database does, but more.
+const checksumBytes = 8
+
+// LockState tells SQLite what it locked.
+func (f *file) LockState() sqlite3vfs.LockLevel { return f.lock }
+
+// Lock pins the newest Snapshot at SHARED and opens a Writer over it at
+// RESERVED or above. BUSY tells that another transaction writes, BUSY_SNAPSHOT
+// that one has committed since SHARED.
+func (f *file) Lock(level sqlite3vfs.LockLevel) error {
+	if level <= f.lock {
+		return nil
+	}
+	if level == sqlite3vfs.LOCK_SHARED {
+		f.pin()
+	} else if f.writer == nil {
+		w, err := f.graft.TryWriter(f.reader)
+		if err != nil {
+			return f.fail(err, sqlite3.IOERR_LOCK)
+		}
+		f.writer = w
+	}
+	f.lock = level
+	return nil
+}
+
+// pin shows the newest Snapshot, under another change counter if its content is
+// not what the connection last saw.
+func (f *file) pin() {
+	f.cause = nil
+	f.reader = f.graft.Reader()
+	if f.shown == nil || !f.shown.SameContent(f.reader) {
+		f.highest++
+		f.counter = f.highest
+		f.shown = f.reader
+	}
+}
+
+// sawCounter notes a counter that SQLite itself chose.
+func (f *file) sawCounter(n uint32) {
+	if int32(n-f.highest) > 0 {
+		f.highest = n
+	}
+}
+
+// Unlock gives up a transaction below RESERVED, with what it has not published,
+// and the Snapshot at NONE.
+func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
+	if level < sqlite3vfs.LOCK_RESERVED && f.writer != nil {
+		f.writer.Discard()
+		f.writer = nil
+	}
+	if level == sqlite3vfs.LOCK_NONE {
+		f.reader = nil
+	}
+	f.lock = min(f.lock, level)
+	if f.cause != nil {
+		return sqlite3vfs.SystemError(f.cause, sqlite3.ErrorCode(0)) // no error: see cause
+	}
+	return nil
+}
+
+// CheckReservedLock tells whether any connection writes.
+func (f *file) CheckReservedLock() (bool, error) { return f.graft.Busy(), nil }
+
+// SyncSuper publishes the transaction: SQLite calls it in COMMIT, where it still
+// handles an error. It comes too after a rollback that had to write, with
+// content that did not change; then there is no commit.
+func (f *file) SyncSuper(string) error {
+	if f.writer == nil || !f.writer.Dirty() {
+		return nil
+	}
+	return f.fail(f.publish(), sqlite3.IOERR_FSYNC)
+}
+
+func (f *file) publish() error {
+	ctx := f.context()
+	page, err := f.writer.Page(ctx, 1)
+	if err != nil {
+		return err
+	}
+	header := sqlitefile.Header(page[:])
+	if err := checkHeader(header); err != nil {
+		return err
+	}
+	counter := f.counter
+	if f.writer.Staged(1) {
+		counter = header.Counter()
+		if err := f.stageFirstPage(page); err != nil {
+			return err
+		}
+	}
+	// SQLite truncates after the sync: the header has the count already.
+	if err := f.writer.SetPageCount(graft.PageCount(header.PageCount())); err != nil {
+		return err
+	}
+	if _, err := f.writer.Commit(ctx); err != nil {
+		return err
+	}
+	f.reader = f.writer.Base()
+	f.shown, f.counter = f.reader, counter
+	return nil
+}
+
+// stageFirstPage stages page 1 in the form that is stored: with the stored
+// counter, and not at all if it differs in nothing but counters.
+func (f *file) stageFirstPage(page *graft.Page) error {
+	stored := *page
+	sqlitefile.Header(stored[:]).SetCounter(storedCounter)
+	base := f.writer.Base()
+	if base.PageCount() > 0 {
+		old, err := base.Page(f.context(), 1)
+		if err != nil {
+			return err
+		}
+		if sqlitefile.EqualButCounters(old[:], stored[:]) {
+			stored = *old
+		}
+	}
+	return f.writer.Write(1, &stored)
+}
+
+// checkHeader refuses what could not be opened again.
+func checkHeader(h sqlitefile.Header) error {
+	switch {
+	case !h.IsDatabase():
+		return errors.New("graft: page 1 is not that of a SQLite database")
+	case h.PageSize() != graft.PageSize:
+		return fmt.Errorf("graft: page size is %d; graft has pages of %d", h.PageSize(), graft.PageSize)
+	case h.Reserved() == checksumBytes:
+		return fmt.Errorf("graft: the database has SQLite's checksums (%d reserved bytes), which graft cannot keep; its own cover every page", checksumBytes)
+	case h.IsWAL():
+		return errors.New("graft: the database is in WAL mode, which graft cannot serve")
+	}
+	return nil
+}

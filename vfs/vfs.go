@@ -1,0 +1,139 @@
+// Package vfs lets SQLite keep databases in graft: it registers a VFS of the
+// name "graft" with github.com/ncruces/go-sqlite3. Any file name that is a Tag
+// opens that Tag's Graft:
+//
+//	sqlite3.Open("file:main?vfs=graft&dir=/var/lib/app")
+//
+// The URI parameters are those of the data source names of graft/driver, which
+// most programs use instead. The package speaks SQL's side of graft too: the
+// pragmas graft_push, graft_pull and their like work on connections of the VFS.
+//
+// A transaction sees one Snapshot throughout. It is published when SQLite syncs
+// the file in COMMIT, so that an error there rolls it back. The file change
+// counter that SQLite sees belongs to the open file: it goes up by one for the
+// file's own commits, and jumps when the content changed for another reason.
+//
+// What it does not do yet: rollback journals and temporary files are held in
+// memory, so that one transaction may rewrite about 200 MB of existing pages;
+// PRAGMA synchronous has no effect, for every commit is durable.
+package vfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/ncruces/go-sqlite3"
+	"github.com/ncruces/go-sqlite3/util/vfsutil"
+	sqlite3vfs "github.com/ncruces/go-sqlite3/vfs"
+
+	"graft"
+	"graft/internal/dsn"
+)
+
+// Name is the name that the VFS is registered under.
+const Name = "graft"
+
+func init() { sqlite3vfs.Register(Name, graftVFS{}) }
+
+// graftVFS implements [sqlite3vfs.VFSFilename]. It has no state: data
+// directories are shared by the table of package graft.
+type graftVFS struct{}
+
+var _ sqlite3vfs.VFSFilename = graftVFS{}
+
+// databases are the kinds of files that outlive a connection; SQLite asks for
+// journals and temporary files too.
+const databases = sqlite3vfs.OPEN_MAIN_DB
+
+// Open opens files without a name, which are temporary.
+func (v graftVFS) Open(name string, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File, sqlite3vfs.OpenFlag, error) {
+	if flags&databases != 0 {
+		return nil, flags, sqlite3vfs.SystemError(fmt.Errorf("graft: database %q has no URI parameters", name), sqlite3.CANTOPEN)
+	}
+	return &vfsutil.SliceFile{}, flags | sqlite3vfs.OPEN_MEMORY, nil
+}
+
+// OpenFilename opens the Graft that a file name stands for, or a temporary
+// file.
+func (v graftVFS) OpenFilename(name *sqlite3vfs.Filename, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File, sqlite3vfs.OpenFlag, error) {
+	if flags&databases == 0 {
+		return v.Open("", flags)
+	}
+	f, err := openFile(name, flags&sqlite3vfs.OPEN_READONLY != 0)
+	if err != nil {
+		return nil, flags, sqlite3vfs.SystemError(err, sqlite3.CANTOPEN)
+	}
+	return f, flags | sqlite3vfs.OPEN_MEMORY, nil
+}
+
+// Delete is asked for journals, which are never stored.
+func (graftVFS) Delete(string, bool) error { return nil }
+
+// Access is asked for journals and WALs, which are never there.
+func (graftVFS) Access(string, sqlite3vfs.AccessFlag) (bool, error) { return false, nil }
+
+// FullPathname takes names as they are: a Tag is no path.
+func (graftVFS) FullPathname(name string) (string, error) { return name, nil }
+
+func openFile(name *sqlite3vfs.Filename, readOnly bool) (_ *file, err error) {
+	values := name.URIParameters()
+	if values == nil {
+		values = make(map[string][]string)
+	}
+	values.Del("vfs")
+	values.Set("tag", dsn.TagOfPath(name.String()))
+	config, err := dsn.FromValues(values)
+	if err != nil {
+		return nil, err
+	}
+	if config, err = config.WithDefaults(); err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	db, err := OpenConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, db.Close())
+		}
+	}()
+	g, err := db.Graft(ctx, config.Tag)
+	if err != nil {
+		return nil, err
+	}
+	if mustExist := readOnly || config.Mode == "rw"; mustExist && !g.Exists() {
+		return nil, noTagError(config.Tag, db)
+	}
+	start := rand.Uint32()
+	return &file{db: db, graft: g, readOnly: readOnly, counter: start, highest: start}, nil
+}
+
+// Config is what a data source name says. Its URI method gives the name under
+// which go-sqlite3 opens the same database.
+type Config = dsn.Config
+
+// ParseConfig reads a data source name, in either of the forms that package
+// driver documents, and fills in the defaults of the environment.
+func ParseConfig(name string) (Config, error) {
+	c, err := dsn.Parse(name)
+	if err != nil {
+		return Config{}, err
+	}
+	if err := graft.ValidateTag(c.Tag); err != nil {
+		return Config{}, err
+	}
+	return c.WithDefaults()
+}
+
+// OpenConfig opens the data directory of c, which must name one.
+func OpenConfig(ctx context.Context, c Config) (*graft.DB, error) {
+	return graft.Open(ctx, c.Dir, &graft.Options{Remote: c.Remote, AutoSync: c.AutoSync})
+}
+
+func noTagError(tag string, db *graft.DB) error {
+	return fmt.Errorf("graft: tag %q does not exist in %s", tag, db.Path())
+}
