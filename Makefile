@@ -1,0 +1,74 @@
+# What CI runs is make check. Each part can be run alone.
+
+GO        ?= go
+STATIC     = $(GO) tool -modfile=tools.mod staticcheck
+TARGETS    = linux/amd64 linux/arm64 windows/amd64 darwin/arm64 android/arm64
+FUZZTIME  ?= 5s
+
+.PHONY: check format vet staticcheck tidy test race fuzz bench cross generate generated rename
+
+check: format vet staticcheck tidy cross test race fuzz bench generated
+
+format:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+	$(GO) -C bench vet ./...
+
+staticcheck:
+	$(STATIC) ./...
+
+tidy:
+	$(GO) mod tidy -diff
+	$(GO) -C bench mod tidy -diff
+
+# The README's command.
+test:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race -shuffle=on ./...
+
+# Every fuzz target for a moment; their corpora are run by test as well.
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+# Every benchmark once, so that none rots.
+bench:
+	$(GO) -C bench test -run '^$$' -bench . -benchtime 1x ./...
+
+cross:
+	@for t in $(TARGETS); do \
+		echo "build $$t"; \
+		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build ./... || exit 1; \
+	done
+
+# Go code of volume/graft.proto.
+generate:
+	$(GO) tool -modfile=tools.mod buf generate volume
+
+# What generate would write is what is there.
+generated:
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		$(GO) tool -modfile=tools.mod buf generate volume --output "$$dir" && \
+		diff "$$dir/internal/graftpb/graft.pb.go" internal/graftpb/graft.pb.go
+
+# The module under another path: make rename MODULE=example.com/acme/graft
+rename:
+	@test -n "$(MODULE)" || { echo "MODULE is not set"; exit 1; }
+	old=$$($(GO) list -m) && \
+	git ls-files '*.go' | xargs sed -i.old -E -e "s#\"$$old/#\"$(MODULE)/#g" -e "s#^(import |[[:space:]]+)(([a-z]+|_) )?\"$$old\"\$$#\1\2\"$(MODULE)\"#" && \
+	sed -i.old "s#$$old/internal#$(MODULE)/internal#" volume/graft.proto && \
+	sed -i.old "s#module=$$old#module=$(MODULE)#" buf.gen.yaml && \
+	$(GO) mod edit -module "$(MODULE)" && \
+	$(GO) mod edit -module "$(MODULE)/bench" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../" bench/go.mod && \
+	$(GO) mod edit -module "$(MODULE)/tools" tools.mod
+	find . -name '*.old' -delete
+	gofmt -w .
+	$(MAKE) generate
