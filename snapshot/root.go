@@ -37,13 +37,17 @@ func (r *Root) PageCount() volume.PageCount { return r.count }
 // are not in memory.
 func (r *Root) Lookup(_ context.Context, p volume.PageIdx) (volume.SegmentID, error) {
 	if !r.count.Has(p) {
-		return volume.SegmentID{}, fmt.Errorf("graft: page %d is outside the %d pages of the snapshot", p, r.count)
+		return volume.SegmentID{}, outsideError(p, r.count)
 	}
 	l := r.leaves[(p-1)/leafPages]
 	if l == nil {
 		return volume.SegmentID{}, nil
 	}
 	return l[(p-1)%leafPages], nil
+}
+
+func outsideError(p volume.PageIdx, n volume.PageCount) error {
+	return fmt.Errorf("graft: page %d is outside of %d pages", p, n)
 }
 
 // Apply gives the Root after commit c: every page above c.Kept is dropped,
@@ -58,7 +62,7 @@ func (r *Root) Apply(c *volume.Commit) *Root {
 	copied := -1 // the leaf that is ours to change
 	for i := range c.Segments {
 		for p := range c.Segments[i].Pages.All() {
-			n := int(p-1) / leafPages
+			n := int((p - 1) / leafPages)
 			if n != copied {
 				next.leaves[n] = copyLeaf(next.leaves[n])
 				copied = n
@@ -85,7 +89,7 @@ func (r *Root) truncate(n volume.PageCount) *Root {
 	return next
 }
 
-func leavesFor(n volume.PageCount) int { return (int(n) + leafPages - 1) / leafPages }
+func leavesFor(n volume.PageCount) int { return int((uint64(n) + leafPages - 1) / leafPages) }
 
 func copyLeaf(l *leaf) *leaf {
 	if l == nil {

@@ -73,7 +73,10 @@ func (w *Writer) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, erro
 	if page, err := w.stagedPage(p); page != nil || err != nil {
 		return page, err
 	}
-	if w.count.Has(p) && !w.kept.Has(p) {
+	switch {
+	case !w.count.Has(p):
+		return nil, outsideError(p, w.count)
+	case !w.kept.Has(p):
 		return &zeroPage, nil
 	}
 	return w.Reader.Page(ctx, p)
@@ -182,7 +185,8 @@ func (w *Writer) Commit(ctx context.Context) (volume.LSN, error) {
 }
 
 // dropUnchanged forgets staged pages that are equal to what they replace. It
-// never fetches: a page that is not stored here counts as changed.
+// never fetches: a page that is not stored here counts as changed, and so does
+// one that is damaged here.
 func (w *Writer) dropUnchanged(ctx context.Context) error {
 	var same volume.PageSet
 	check := func(p volume.PageIdx) error {
@@ -190,6 +194,9 @@ func (w *Writer) dropUnchanged(ctx context.Context) error {
 			return nil
 		}
 		old, err := w.local(ctx, p)
+		if errors.Is(err, volume.ErrCorrupt) {
+			return nil
+		}
 		if old == nil || err != nil {
 			return err
 		}

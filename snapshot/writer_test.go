@@ -297,3 +297,14 @@ func TestWriterRefusesPageZero(t *testing.T) {
 		t.Error("reads a page above the page count")
 	}
 }
+
+func TestWriterPageAboveItsCountIsAnError(t *testing.T) {
+	g := newGraft(t)
+	g.update(t, func(w *Writer) { write(t, w, 1, 10, 1) })
+	w := g.writer(t)
+	defer w.Discard()
+	setPageCount(t, w, 5)
+	if got, err := w.Page(context.Background(), 7); err == nil {
+		t.Errorf("page 7 of 5 starts with % x", got[:8])
+	}
+}

@@ -221,6 +221,10 @@ func segmentFromProto(m *graftpb.Segment) (s Segment, err error) {
 		if f.Offset > 1<<62 || f.Length == 0 || sum.IsZero() {
 			return s, fmt.Errorf("%w: segment footer", ErrCorrupt)
 		}
+		// A frame of up to 16 pages takes more than its hash in the index.
+		if uint64(s.Pages.Len())/FramePages > uint64(f.Length)/uint64(len(Hash{})) {
+			return s, fmt.Errorf("%w: segment footer of %d bytes for %d pages", ErrCorrupt, f.Length, s.Pages.Len())
+		}
 		s.Footer = Footer{Offset: int64(f.Offset), Length: int64(f.Length), Sum: sum}
 	}
 	return s, nil

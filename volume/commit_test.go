@@ -122,6 +122,14 @@ func TestDecodeCommitRefusesWhatBreaksAnInvariant(t *testing.T) {
 		"frame ends before":      func(m *graftpb.Commit) { m.Segments[0].Frames.LastPage[0] = 2 },
 		"frames do not ascend":   func(m *graftpb.Commit) { twoFrames(m.Segments[0].Frames, 7, 2) },
 		"frames end at one page": func(m *graftpb.Commit) { twoFrames(m.Segments[0].Frames, 7, 7) },
+		"footer for more pages": func(m *graftpb.Commit) {
+			m.PageCount, m.Segments[0].Footer = 100, footerMessage(8, 100, 32)
+			var s PageSet
+			for p := PageIdx(1); p <= 100; p++ {
+				s.Add(p)
+			}
+			m.Segments[0].Pages, m.Segments[0].Frames = encodePageSet(t, s), nil
+		},
 		"footer of no bytes":     func(m *graftpb.Commit) { m.Segments[0].Footer = footerMessage(8, 0, 32) },
 		"footer without hash":    func(m *graftpb.Commit) { m.Segments[0].Footer = footerMessage(8, 1, 0) },
 		"footer of short hash":   func(m *graftpb.Commit) { m.Segments[0].Footer = footerMessage(8, 1, 31) },
@@ -242,4 +250,17 @@ func FuzzDecodeCommit(f *testing.F) {
 			t.Fatalf("read back as\n%+v, %v, wrote\n%+v", back.Commit, err, rec.Commit)
 		}
 	})
+}
+
+func TestDecodeCommitRefusesAFrameOfMorePages(t *testing.T) {
+	m := commitMessage(t, pushedCommit(t))
+	var s PageSet
+	for p := PageIdx(1); p <= 17; p++ {
+		s.Add(p)
+	}
+	m.PageCount, m.Segments[0].Pages = 17, encodePageSet(t, s)
+	m.Segments[0].Frames.LastPage[0] = 17
+	if rec, err := DecodeCommit(sealMessage(t, KindCommit, m)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("one frame of 17 pages: %+v, %v", rec.Commit, err)
+	}
 }

@@ -88,6 +88,9 @@ func frameIndexFromProto(m *graftpb.FrameIndex, pages PageSet) (FrameIndex, erro
 		if p <= last || !pages.Contains(p) {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d ends at page %d", ErrCorrupt, i, p)
 		}
+		if n := pages.CountIn(last+1, p); n > FramePages {
+			return FrameIndex{}, fmt.Errorf("%w: frame %d has %d pages", ErrCorrupt, i, n)
+		}
 		if m.Length[i] == 0 || int(m.Length[i]) > lz4.CompressBlockBound(maxFrameSize) {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d of %d bytes", ErrCorrupt, i, m.Length[i])
 		}
@@ -136,6 +139,9 @@ func DecodeFrame(s *Segment, f Frame, b []byte) ([]PageEntry, error) {
 		return nil, fmt.Errorf("%w: frame at offset %d: LZ4 block of %d bytes", ErrCorrupt, f.Offset, size)
 	}
 	n := size / frameEntrySize
+	if want := s.Pages.CountIn(f.First, f.Last); n != want {
+		return nil, fmt.Errorf("%w: frame at offset %d: %d pages instead of %d", ErrCorrupt, f.Offset, n, want)
+	}
 	entries := make([]PageEntry, n)
 	prev := f.First - 1
 	for i := range entries {

@@ -189,3 +189,11 @@ func FuzzDecodeFrame(f *testing.F) {
 		}
 	})
 }
+
+func TestDecodeFrameRefusesAMissingPage(t *testing.T) {
+	seg := Segment{ID: someSegment, Pages: PageSetOf(4, 6, 8)}
+	f, b := block(t, rawFrame(entriesOf(4, 8)), 4, 8)
+	if got, err := DecodeFrame(&seg, f, b); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a frame without page 6 of the segment: %d pages, %v", len(got), err)
+	}
+}

@@ -72,7 +72,7 @@ func drawSegment(t *rapid.T, pages PageSet, pushed bool) Segment {
 	switch {
 	case !pushed:
 	case rapid.Bool().Draw(t, "footer"):
-		s.Footer = Footer{Offset: rapid.Int64Range(8, 1<<40).Draw(t, "offset"), Length: rapid.Int64Range(1, 1<<31).Draw(t, "length"), Sum: drawHash(t)}
+		s.Footer = Footer{Offset: rapid.Int64Range(8, 1<<40).Draw(t, "offset"), Length: rapid.Int64Range(int64(1+32*pages.Len()), 1<<31).Draw(t, "length"), Sum: drawHash(t)}
 	default:
 		s.Frames = drawFrames(t, pages)
 	}

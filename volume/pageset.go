@@ -77,6 +77,18 @@ func (s PageSet) Max() PageIdx {
 	return PageIdx(s.bits.Maximum())
 }
 
+// CountIn is the number of pages from first to last, both included.
+func (s PageSet) CountIn(first, last PageIdx) int {
+	if s.bits == nil || last < first {
+		return 0
+	}
+	n := s.bits.Rank(uint32(last))
+	if first > 0 {
+		n -= s.bits.Rank(uint32(first) - 1)
+	}
+	return int(n)
+}
+
 // Equal tells whether both sets have the same pages.
 func (s PageSet) Equal(t PageSet) bool {
 	if s.IsEmpty() || t.IsEmpty() {

@@ -223,3 +223,18 @@ func FuzzParsePageSet(f *testing.F) {
 		}
 	})
 }
+
+func TestPageSetCountIn(t *testing.T) {
+	s := PageSetOf(1, 4, 6, 70000, 1<<32-1)
+	for _, c := range []struct {
+		first, last PageIdx
+		want        int
+	}{{1, 1, 1}, {0, 1, 1}, {1, 6, 3}, {2, 3, 0}, {2, 5, 1}, {7, 1<<32 - 1, 2}, {0, 1<<32 - 1, 5}, {5, 4, 0}} {
+		if got := s.CountIn(c.first, c.last); got != c.want {
+			t.Errorf("%d..%d: %d, want %d", c.first, c.last, got, c.want)
+		}
+	}
+	if got := (PageSet{}).CountIn(1, 10); got != 0 {
+		t.Errorf("empty set: %d", got)
+	}
+}

@@ -97,6 +97,8 @@ func DecodeRecord(kind Kind, b []byte, m proto.Message) error {
 		return fmt.Errorf("%w: record checksum", ErrCorrupt)
 	case Kind(b[4]) != kind:
 		return fmt.Errorf("%w: record of kind %q instead of %q", ErrCorrupt, b[4], kind)
+	case b[6] != 0 || b[7] != 0:
+		return fmt.Errorf("%w: record with %x where zeros are", ErrCorrupt, b[6:8])
 	case b[5] != formatVersion:
 		return fmt.Errorf("%w: %d instead of %d", ErrVersion, b[5], formatVersion)
 	case uint64(binary.LittleEndian.Uint32(b[8:])) != uint64(len(b)-envelopeSize):

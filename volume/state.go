@@ -76,6 +76,9 @@ func DecodeGraftState(local VolumeID, b []byte) (GraftState, error) {
 		if err != nil {
 			return GraftState{}, fmt.Errorf("pending commit: %w", err)
 		}
+		if rec.Commit.Volume != remote {
+			return GraftState{}, fmt.Errorf("%w: pending commit of volume %s, not %s", ErrCorrupt, rec.Commit.Volume, remote)
+		}
 		g.Pending = &Pending{Record: rec, Local: LSN(m.Pending.Local)}
 	}
 	return g, nil

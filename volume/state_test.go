@@ -25,6 +25,7 @@ func TestGraftStateRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			g.Remote = rec.Commit.Volume
 			g.Pending = &Pending{Record: rec, Local: LSN(rapid.Uint64().Draw(t, "pending local"))}
 		}
 		b, err := EncodeGraftState(g)
@@ -61,7 +62,7 @@ func TestSegmentStateRoundTrip(t *testing.T) {
 
 func someGraftState(tb testing.TB) GraftState {
 	return GraftState{
-		Local: someVolume, Remote: otherVolume, SyncPoint: SyncPoint{Remote: 4, Local: 9},
+		Local: otherVolume, Remote: someVolume, SyncPoint: SyncPoint{Remote: 4, Local: 9},
 		Pending: &Pending{Record: pushedCommit(tb), Local: 11},
 	}
 }
@@ -86,7 +87,7 @@ func TestStatesRefuseEveryDamage(t *testing.T) {
 		good   []byte
 		decode func([]byte) error
 	}{
-		"graft":   {graft, func(b []byte) error { _, err := DecodeGraftState(someVolume, b); return err }},
+		"graft":   {graft, func(b []byte) error { _, err := DecodeGraftState(otherVolume, b); return err }},
 		"segment": {segment, func(b []byte) error { _, err := DecodeSegmentState(b); return err }},
 	} {
 		if err := c.decode(c.good); err != nil {

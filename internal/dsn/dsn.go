@@ -45,10 +45,19 @@ func Parse(name string) (Config, error) {
 	return FromValues(values)
 }
 
-// parseURI reads go-sqlite3's form: file:TAG?key=value&…
+// parseURI reads go-sqlite3's form: file:TAG?key=value&…, where the path may
+// have an authority before it that is empty or localhost, as in
+// https://sqlite.org/uri.html.
 func parseURI(name string) (url.Values, error) {
-	rest, query, _ := strings.Cut(strings.TrimPrefix(name, "file:"), "?")
-	query, _, _ = strings.Cut(query, "#")
+	name, _, _ = strings.Cut(strings.TrimPrefix(name, "file:"), "#")
+	rest, query, _ := strings.Cut(name, "?")
+	if after, ok := strings.CutPrefix(rest, "//"); ok {
+		host, path, _ := strings.Cut(after, "/")
+		if host != "" && host != "localhost" {
+			return nil, fmt.Errorf("graft: data source name: the authority %q is neither empty nor localhost", host)
+		}
+		rest = "/" + path
+	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, fmt.Errorf("graft: data source name: %w", err)
@@ -140,7 +149,7 @@ func FromValues(values url.Values) (Config, error) {
 			fail("unknown key %q", key)
 		case len(values[key]) > 1 && !slices.Contains(repeated, key):
 			fail("%s is given %d times", key, len(values[key]))
-		case values.Get(key) == "":
+		case slices.Contains(values[key], ""):
 			fail("%s is empty", key)
 		}
 	}

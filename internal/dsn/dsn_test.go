@@ -146,3 +146,22 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestEveryPragmaIsChecked(t *testing.T) {
+	for _, name := range []string{"tag=m _pragma=a(1) _pragma=''", "file:m?_pragma=a&_pragma="} {
+		if c, err := Parse(name); err == nil {
+			t.Errorf("%q: %+v", name, c)
+		}
+	}
+}
+
+func TestURIIsReadAsSQLiteDoes(t *testing.T) {
+	for _, name := range []string{"file:main#frag", "file:main?mode=ro#frag", "file:/main", "file:///main", "file://localhost/main"} {
+		if c, err := Parse(name); err != nil || c.Tag != "main" {
+			t.Errorf("%q: %q, %v", name, c.Tag, err)
+		}
+	}
+	if c, err := Parse("file://elsewhere/main"); err == nil {
+		t.Errorf("another authority: %+v", c)
+	}
+}
