@@ -27,11 +27,12 @@ var (
 
 // Head is the newest Snapshot of one Graft and what moves it.
 //
-// There are three locks. The sync lock is held by what moves the SyncPoint or
-// the pending commit, for as long as that takes. The write lock is held by the
-// one open Writer, and by whatever changes content from outside. The state
+// There are three locks. The write lock is held by the one open Writer, and by
+// whatever changes content from outside. The sync lock is held by what moves
+// the SyncPoint or the pending commit, for as long as that takes. The state
 // lock mu guards the fields and is held for moments, never over I/O. They are
-// taken in this order.
+// taken in this order: a program that has a Writer open may fetch and push,
+// and so nobody waits for a Writer while holding the sync lock.
 type Head struct {
 	store  *store.Store
 	source PageSource

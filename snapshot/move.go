@@ -96,13 +96,18 @@ func (h *Head) Adopt(p volume.Pending, aliases []volume.Alias) error {
 // Advance moves the SyncPoint to LSN to of the remote Volume, whose commits up
 // to there are in the store. It waits for the open Writer, then looks again:
 // local commits by now that are not pushed are ErrDiverged, and nothing
-// changes. The caller holds the sync lock, and no push is pending.
+// changes. The caller holds no lock of h.
 func (h *Head) Advance(ctx context.Context, to volume.LSN) error {
-	unlock, err := h.LockWrite(ctx)
+	unlockWrite, err := h.LockWrite(ctx)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer unlockWrite()
+	unlockSync, err := h.LockSync(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlockSync()
 	h.mu.Lock()
 	state, base, local := h.mu.state, h.mu.base, h.mu.local
 	h.mu.Unlock()

@@ -38,6 +38,9 @@ func (r *Reader) SameContent(o *Reader) bool {
 	return r.head == o.head && r.snap.version == o.snap.version
 }
 
+// SameGraft tells whether both read the same Graft, of whatever content.
+func (r *Reader) SameGraft(o *Reader) bool { return r.head == o.head }
+
 // Page gives page p, which is shared and must not be changed. A page that was
 // never written is zeros. A page that is not stored here is fetched; ctx bounds
 // that. A page outside the page count is an error, and so is one that the

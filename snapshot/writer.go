@@ -138,15 +138,11 @@ func (w *Writer) SetPageCount(n volume.PageCount) error {
 			delete(w.staged, p)
 		}
 	}
-	gone := w.spilled.Clone()
+	cut := w.spilled.Clone()
 	w.spilled.Truncate(n)
-	for p := range w.spilled.All() {
-		gone.Remove(p)
-	}
-	if gone.IsEmpty() {
-		return nil
-	}
-	return w.head.store.Unstage(w.segment, gone)
+	cut.RemoveSet(w.spilled)
+	w.unstage(cut)
+	return nil
 }
 
 // Commit makes what is staged the next LSN of the local Volume, durable and
@@ -157,31 +153,54 @@ func (w *Writer) SetPageCount(n volume.PageCount) error {
 //
 // The commit is local: until it is pushed it may still lose against another
 // machine's.
-func (w *Writer) Commit(ctx context.Context) (volume.LSN, error) {
+func (w *Writer) Commit(ctx context.Context) (volume.LSN, error) { return w.CommitCut(ctx, w.count) }
+
+// CommitCut is SetPageCount(n) and Commit in one: after an error the page count
+// is what it was, too.
+func (w *Writer) CommitCut(ctx context.Context, n volume.PageCount) (volume.LSN, error) {
 	if w.done {
 		return 0, errDiscarded
 	}
 	if err := w.dropUnchanged(ctx); err != nil {
 		return 0, err
 	}
-	pages := w.spilled.Clone()
-	for p := range w.staged {
-		pages.Add(p)
+	entries := w.stagedEntries()
+	if i := slices.IndexFunc(entries, func(e volume.PageEntry) bool { return !n.Has(e.Idx) }); i >= 0 {
+		entries = entries[:i]
 	}
-	if pages.IsEmpty() && w.count == w.snap.PageCount() && w.kept == w.count {
-		w.rebase(w.head, w.snap)
-		return 0, nil
+	pages, cut := w.spilled.Clone(), w.spilled.Clone()
+	pages.Truncate(n)
+	cut.RemoveSet(pages)
+	for _, e := range entries {
+		pages.Add(e.Idx)
 	}
-	c := volume.Commit{PageCount: w.count, Kept: min(w.kept, w.count), Time: time.Now()}
-	if !pages.IsEmpty() {
-		c.Segments = []volume.Segment{{ID: w.segment, Pages: pages}}
+	snap, lsn := w.snap, volume.LSN(0)
+	kept := min(w.kept, n)
+	if !pages.IsEmpty() || n != snap.PageCount() || kept != n {
+		c := volume.Commit{PageCount: n, Kept: kept, Time: time.Now()}
+		if !pages.IsEmpty() {
+			c.Segments = []volume.Segment{{ID: w.segment, Pages: pages}}
+		}
+		var err error
+		snap, lsn, err = w.head.publish(c, store.Change{Segment: w.segment, Pages: entries})
+		if err != nil {
+			return 0, fmt.Errorf("commit: %w", err)
+		}
 	}
-	snap, lsn, err := w.head.publish(c, store.Change{Segment: w.segment, Pages: w.stagedEntries()})
-	if err != nil {
-		return 0, fmt.Errorf("commit: %w", err)
-	}
+	w.unstage(cut)
 	w.rebase(w.head, snap)
 	return lsn, nil
+}
+
+// unstage removes spilled pages that nothing will refer to. Space alone is at
+// stake, so a failure is no error of the caller's.
+func (w *Writer) unstage(pages volume.PageSet) {
+	if pages.IsEmpty() {
+		return
+	}
+	if err := w.head.store.Unstage(w.segment, pages); err != nil {
+		w.head.log.Warn("remove staged pages", "segment", w.segment, "error", err)
+	}
 }
 
 // dropUnchanged forgets staged pages that are equal to what they replace. It
@@ -218,18 +237,14 @@ func (w *Writer) dropUnchanged(ctx context.Context) error {
 			}
 		}
 	}
-	gone := volume.PageSet{}
 	for p := range same.All() {
 		delete(w.staged, p)
-		if w.spilled.Contains(p) {
-			gone.Add(p)
-			w.spilled.Remove(p)
-		}
 	}
-	if gone.IsEmpty() {
-		return nil
-	}
-	return w.head.store.Unstage(w.segment, gone)
+	gone := w.spilled.Clone()
+	w.spilled.RemoveSet(same)
+	gone.RemoveSet(w.spilled)
+	w.unstage(gone)
+	return nil
 }
 
 // Discard drops what is staged and lets the next Writer go on. It does nothing
@@ -239,13 +254,7 @@ func (w *Writer) Discard() {
 		return
 	}
 	w.done = true
-	spilled := w.spilled
-	w.staged, w.spilled = nil, volume.PageSet{}
 	<-w.head.write
-	if !spilled.IsEmpty() {
-		// Space alone is at stake: nothing refers to these pages.
-		if err := w.head.store.Unstage(w.segment, spilled); err != nil {
-			w.head.log.Warn("discard staged pages", "segment", w.segment, "error", err)
-		}
-	}
+	w.unstage(w.spilled)
+	w.staged, w.spilled = nil, volume.PageSet{}
 }

@@ -308,3 +308,37 @@ func TestWriterPageAboveItsCountIsAnError(t *testing.T) {
 		t.Errorf("page 7 of 5 starts with % x", got[:8])
 	}
 }
+
+func TestFailedCommitCutLeavesTheWriterAsItWas(t *testing.T) {
+	g := newGraft(t)
+	g.update(t, func(w *Writer) { write(t, w, 1, 10, 1) })
+	w := g.writer(t)
+	defer w.Discard()
+	write(t, w, 9, 12, 2)
+	ctx, head := context.Background(), w.Snapshot()
+	real := w.head.store
+	closed, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.head.store = closed
+	if _, err := w.CommitCut(ctx, 5); !errors.Is(err, store.ErrClosed) {
+		t.Fatalf("commit: %v, want ErrClosed", err)
+	}
+	w.head.store = real
+	if w.PageCount() != 12 || w.Snapshot() != head {
+		t.Fatalf("the writer has %d pages over another snapshot", w.PageCount())
+	}
+	for p := volume.PageIdx(1); p <= 12; p++ {
+		page, err := w.Page(ctx, p)
+		if err != nil || page[0] == 0 {
+			t.Errorf("page %d starts with %x, %v", p, page[0], err)
+		}
+	}
+	if _, err := w.CommitCut(ctx, 11); err != nil || w.PageCount() != 11 {
+		t.Errorf("the second try: %d pages, %v", w.PageCount(), err)
+	}
+}

@@ -29,12 +29,8 @@ func (r *Remote) Fetch(ctx context.Context, h *snapshot.Head) (Fetched, error) {
 		return Fetched{}, err
 	}
 	defer unlock()
-	return r.fetch(ctx, h)
-}
-
-// fetch resolves the pending commit and fetches, so that a commit of ours is
-// never taken for another's. The caller holds the sync lock of h.
-func (r *Remote) fetch(ctx context.Context, h *snapshot.Head) (Fetched, error) {
+	// First the pending commit, so that one of ours is never taken for
+	// another's.
 	if err := r.resolve(ctx, h); err != nil && !errors.Is(err, ErrDiverged) {
 		return Fetched{}, err
 	}

@@ -18,15 +18,10 @@ type Pulled struct{ From, To volume.LSN }
 // No page is fetched. It waits for the open Writer. ErrDiverged tells that
 // there are local commits that are not pushed; nothing changed then.
 func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
-	if r.bucket == nil {
-		return Pulled{}, ErrNoRemote
-	}
-	unlock, err := h.LockSync(ctx)
-	if err != nil {
+	got, err := r.Fetch(ctx, h)
+	if errors.Is(err, ErrNoRemote) {
 		return Pulled{}, err
 	}
-	defer unlock()
-	got, err := r.fetch(ctx, h)
 	if err != nil {
 		return Pulled{}, fmt.Errorf("pull: %w", err)
 	}
@@ -38,7 +33,7 @@ func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
 	if !h.State().Unpushed().IsZero() {
 		return moved, divergence("pull", h, got.Head)
 	}
-	err = h.Advance(ctx, got.Head)
+	err = h.Advance(ctx, got.Head) // it looks again
 	if errors.Is(err, ErrDiverged) {
 		return moved, divergence("pull", h, got.Head)
 	}

@@ -252,8 +252,13 @@ func (r *Remote) conclude(ctx context.Context, rv *remoteVolume, h *snapshot.Hea
 		return h.Adopt(p, plan.sources)
 	}
 	c := &p.Record.Commit
-	if _, err := volume.DecodeCommit(found); err != nil {
-		return &volume.Error{Op: "read commit", Volume: c.Volume, LSN: c.LSN, Key: volume.CommitKey(c.Volume, c.LSN), Err: err}
+	if _, err := decodeCommit(c.Volume, c.LSN, found); err != nil {
+		return err
+	}
+	if c.LSN > 1 {
+		if err := r.verify(ctx, c.Volume, c.LSN-1); err != nil {
+			return err // another bucket's commit decides nothing
+		}
 	}
 	if err := h.SetPending(nil); err != nil {
 		return err

@@ -88,17 +88,21 @@ func (rv *remoteVolume) unlock() { <-rv.lock }
 // commit reads and verifies commit l of v from the bucket. A commit that is not
 // there is objstore.ErrNotExist.
 func (r *Remote) commit(ctx context.Context, v volume.VolumeID, l volume.LSN) (volume.Record, error) {
-	key := volume.CommitKey(v, l)
-	b, err := r.bucket.Get(ctx, key, volume.MaxCommitSize)
+	b, err := r.bucket.Get(ctx, volume.CommitKey(v, l), volume.MaxCommitSize)
 	if err != nil {
 		return volume.Record{}, err
 	}
+	return decodeCommit(v, l, b)
+}
+
+// decodeCommit verifies the bytes that the bucket has as commit l of v.
+func decodeCommit(v volume.VolumeID, l volume.LSN, b []byte) (volume.Record, error) {
 	rec, err := volume.DecodeCommit(b)
 	if err == nil && (rec.Commit.Volume != v || rec.Commit.LSN != l) {
 		err = fmt.Errorf("%w: it says volume %s LSN %d", volume.ErrCorrupt, rec.Commit.Volume, rec.Commit.LSN)
 	}
 	if err != nil {
-		return rec, &volume.Error{Op: "read commit", Volume: v, LSN: l, Key: key, Err: err}
+		return rec, &volume.Error{Op: "read commit", Volume: v, LSN: l, Key: volume.CommitKey(v, l), Err: err}
 	}
 	return rec, nil
 }

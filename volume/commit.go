@@ -32,7 +32,8 @@ func (id PushID) String() string { return fmt.Sprintf("%x", id[:]) }
 // Invariants, held by [Commit.Validate]:
 //  1. LSN is at least 1, and Kept at most PageCount.
 //  2. A page lies in one Segment at most, and within PageCount.
-//  3. Parent is set from LSN 2 on in pushed commits.
+//  3. In pushed commits Parent is set from LSN 2 on, and each Segment has its
+//     frame index or names it.
 type Commit struct {
 	Volume    VolumeID
 	LSN       LSN
@@ -97,6 +98,9 @@ func (c *Commit) Validate() error {
 		}
 		if !c.PageCount.Has(s.Pages.Max()) {
 			return fmt.Errorf("%w: commit of %d pages changes page %d", ErrCorrupt, c.PageCount, s.Pages.Max())
+		}
+		if !c.PushID.IsZero() && s.Frames.Len() == 0 && s.Footer.IsZero() {
+			return fmt.Errorf("%w: pushed commit without a frame index of segment %s", ErrCorrupt, s.ID)
 		}
 		sum += s.Pages.Len()
 	}

@@ -91,7 +91,7 @@ func frameIndexFromProto(m *graftpb.FrameIndex, pages PageSet) (FrameIndex, erro
 		if n := pages.CountIn(last+1, p); n > FramePages {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d has %d pages", ErrCorrupt, i, n)
 		}
-		if m.Length[i] == 0 || int(m.Length[i]) > lz4.CompressBlockBound(maxFrameSize) {
+		if m.Length[i] == 0 || uint64(m.Length[i]) > uint64(lz4.CompressBlockBound(maxFrameSize)) {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d of %d bytes", ErrCorrupt, i, m.Length[i])
 		}
 		x.add(int64(m.Length[i]), p, Hash(m.Sha256[i*len(Hash{}):]))

@@ -55,6 +55,13 @@ func (s *PageSet) AddSet(t PageSet) {
 	s.bits.Or(t.bits)
 }
 
+// RemoveSet takes every page of t out of the set.
+func (s *PageSet) RemoveSet(t PageSet) {
+	if s.bits != nil && t.bits != nil {
+		s.bits.AndNot(t.bits)
+	}
+}
+
 // Contains tells whether p is in the set.
 func (s PageSet) Contains(p PageIdx) bool { return s.bits != nil && s.bits.Contains(uint32(p)) }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -51,5 +52,9 @@ func inUseError(dir, pidPath string) error {
 }
 
 func (l *dirLock) release() error {
-	return errors.Join(os.Remove(l.pidPath), l.lock.Close())
+	err := os.Remove(l.pidPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, l.lock.Close())
 }
