@@ -25,6 +25,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -54,8 +55,8 @@ type directory struct {
 	stop    context.CancelFunc // ends autosync
 	stopped chan struct{}      // closed when autosync has ended
 
-	// turn is held while a Graft is opened or a Tag moves; taken before a
-	// Head's locks.
+	// turn is held while a Graft is opened or a Tag moves. A Head's write lock
+	// is taken before it, so that nobody waits for a Writer while holding it.
 	turn chan struct{}
 
 	mu struct {
@@ -106,9 +107,20 @@ func openDirectory(ctx context.Context, path string, o Options) (_ *directory, e
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.store.Close())
+		}
+	}()
+	if err := d.clearTempDir(); err != nil {
+		return nil, err
+	}
+	if o.AutoSync > 0 && o.Remote == "" && o.Bucket == nil {
+		return nil, fmt.Errorf("graft: autosync: %w", ErrNoRemote)
+	}
 	d.bucket, err = o.openBucket(ctx)
 	if err != nil {
-		return nil, errors.Join(err, d.store.Close())
+		return nil, err
 	}
 	d.remote = graftsync.NewRemote(d.bucket, d.store, d.log)
 	auto, stop := context.WithCancel(context.Background())
@@ -120,6 +132,16 @@ func openDirectory(ctx context.Context, path string, o Options) (_ *directory, e
 		}
 	}()
 	return d, nil
+}
+
+func (d *directory) clearTempDir() error {
+	if err := os.RemoveAll(d.TempDir()); err != nil {
+		return fmt.Errorf("clear temporary files: %w", err)
+	}
+	if err := os.MkdirAll(d.TempDir(), 0o777); err != nil {
+		return fmt.Errorf("make folder of temporary files: %w", err)
+	}
+	return nil
 }
 
 func (d *directory) close() error {
@@ -135,6 +157,10 @@ func (d *directory) close() error {
 
 // Path is the absolute path of the data directory.
 func (d *directory) Path() string { return d.path }
+
+// TempDir is a folder of the data directory for temporary files. What a crash
+// left in it is removed when the directory is opened.
+func (d *directory) TempDir() string { return filepath.Join(d.path, "tmp") }
 
 // HasRemote tells whether a bucket is configured.
 func (d *directory) HasRemote() bool { return d.bucket != nil }
@@ -257,7 +283,8 @@ func (d *directory) lockTurn(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// taggedHeads gives the Heads of all Tags, for autosync.
+// taggedHeads gives the Heads of all Tags, for autosync. One that cannot be
+// opened is logged and left out.
 func (d *directory) taggedHeads(ctx context.Context) ([]*snapshot.Head, error) {
 	tags, err := d.store.Tags()
 	if err != nil {
@@ -267,7 +294,8 @@ func (d *directory) taggedHeads(ctx context.Context) ([]*snapshot.Head, error) {
 	for _, t := range tags {
 		g, err := d.Graft(ctx, t.Name)
 		if err != nil {
-			return nil, err
+			d.log.Error("open graft", "tag", t.Name, "error", err)
+			continue
 		}
 		heads = append(heads, g.head.Load())
 	}

@@ -2,12 +2,17 @@ package graft
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
 	"graft/snapshot"
 	"graft/volume/store"
 )
+
+// ErrUnpushed is returned by Clone when the Graft that the Tag names has commits
+// that are not pushed: they would be out of reach.
+var ErrUnpushed = errors.New("graft: commits are not pushed")
 
 // Graft is the database that a Tag names. It follows its Tag: after a Clone the
 // same handle shows the clone. All methods are safe for concurrent use.
@@ -111,7 +116,7 @@ func (g *Graft) Fetch(ctx context.Context) (Fetched, error) {
 }
 
 // Pull moves the Graft to the newest commit of its remote Volume. It fetches no
-// page. ErrDiverged tells that there are local commits that are not pushed;
+// page, and waits for the open Writer: who has it must not call Pull. ErrDiverged tells that there are local commits that are not pushed;
 // nothing changed then.
 func (g *Graft) Pull(ctx context.Context) (Pulled, error) {
 	return g.dir.remote.Pull(ctx, g.head.Load())
@@ -126,33 +131,60 @@ func (g *Graft) Push(ctx context.Context) (Pushed, error) {
 }
 
 // Clone points the Graft's Tag at a new Graft of remote Volume v, at its newest
-// commit. It fetches no page, and waits for the open Writer. The Graft that the
-// Tag named before stays stored, with its unpushed commits.
+// commit. It fetches no page, and waits for the open Writer. A Graft with
+// commits that are not pushed is not given up: that is ErrUnpushed.
 func (g *Graft) Clone(ctx context.Context, v VolumeID) error {
 	state, err := g.dir.remote.Clone(ctx, v)
 	if err != nil {
 		return err
+	}
+	if err := g.point(ctx, state.Local); err != nil {
+		return fmt.Errorf("clone: %w", err)
+	}
+	return nil
+}
+
+// point lets the Tag name another Graft.
+func (g *Graft) point(ctx context.Context, local VolumeID) error {
+	old, unlockWriter, err := g.lockHead(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlockWriter()
+	if n := old.State().Unpushed().Len(); n > 0 {
+		return fmt.Errorf("%w: tag %s has %d of them; push them, or use another tag", ErrUnpushed, g.tag, n)
 	}
 	unlock, err := g.dir.lockTurn(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	head, err := g.dir.openHeadLocked(state.Local)
+	head, err := g.dir.openHeadLocked(local)
 	if err != nil {
-		return fmt.Errorf("clone: %w", err)
+		return err
 	}
-	unlockWriter, err := g.head.Load().LockWrite(ctx)
+	err = g.dir.store.Apply(store.Change{Tags: []store.Tag{{Name: g.tag, Graft: local}}})
 	if err != nil {
-		return fmt.Errorf("clone: %w", err)
-	}
-	defer unlockWriter()
-	err = g.dir.store.Apply(store.Change{Tags: []store.Tag{{Name: g.tag, Graft: state.Local}}})
-	if err != nil {
-		return fmt.Errorf("clone: %w", err)
+		return err
 	}
 	g.head.Store(head)
 	return nil
+}
+
+// lockHead takes the write lock of the Head that the Tag names, whatever that
+// is by then.
+func (g *Graft) lockHead(ctx context.Context) (*snapshot.Head, func(), error) {
+	for {
+		head := g.head.Load()
+		unlock, err := head.LockWrite(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		if g.head.Load() == head {
+			return head, unlock, nil
+		}
+		unlock()
+	}
 }
 
 // Audit counts the pages of the remote Volume at the SyncPoint that are stored

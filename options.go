@@ -52,9 +52,6 @@ func (o *Options) Validate() error {
 	if o.AutoSync < 0 {
 		errs = append(errs, fmt.Errorf("graft: options: AutoSync is %v, below zero", o.AutoSync))
 	}
-	if o.AutoSync > 0 && o.Remote == "" && o.Bucket == nil {
-		errs = append(errs, fmt.Errorf("graft: options: AutoSync: %w", ErrNoRemote))
-	}
 	return errors.Join(errs...)
 }
 

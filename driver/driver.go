@@ -22,6 +22,10 @@
 // in a process share one store, and give the same or nothing. tag and the rest
 // are each connection's.
 //
+// The pragmas of graft run when a statement is prepared. PRAGMA graft_switch
+// moves the one connection that it runs on: take a [sql.Conn] for it, or the
+// pool has connections of both tags.
+//
 // The package is a thin layer over the driver of github.com/ncruces/go-sqlite3,
 // whose connections it returns: see there for types, times and [sql.Conn.Raw].
 // The SQLite that it runs is compiled by wazero once and kept on disk; see

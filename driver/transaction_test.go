@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 
@@ -225,29 +224,4 @@ func TestACachedConnectionSeesWhatWasPulled(t *testing.T) {
 			t.Fatalf("the connection sees %s, want %d", got, i)
 		}
 	}
-}
-
-func TestSwitchShowsTheOtherTag(t *testing.T) {
-	db := open(t, "tag=main dir='%s'", t.TempDir())
-	db.SetMaxOpenConns(1)
-	db.exec("CREATE TABLE t(a)", "INSERT INTO t VALUES ('main')")
-	db.exec("PRAGMA graft_switch = 'it''s another'")
-	db.want("SELECT count(*) FROM sqlite_schema", "0")
-	db.exec("CREATE TABLE t(a)", "INSERT INTO t VALUES ('another')")
-	db.want("SELECT a FROM t", "another")
-	db.exec("PRAGMA graft_switch = 'main'")
-	db.want("SELECT a FROM t", "main")
-	tags := db.ask("PRAGMA graft_tags")
-	var names []string
-	for l := range strings.Lines(tags) {
-		if name, ok := strings.CutPrefix(l, "Tag: "); ok {
-			names = append(names, strings.TrimSpace(name))
-		}
-	}
-	if got := strings.Join(names, "|"); got != "it's another|main (current)" {
-		t.Errorf("tags: %s", got)
-	}
-	db.exec("BEGIN", "SELECT a FROM t")
-	db.fails("PRAGMA graft_switch = 'it''s another'", "inside a transaction")
-	db.exec("ROLLBACK")
 }

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
-	"path/filepath"
 
 	"graft"
 )
@@ -19,16 +19,27 @@ func exportFile(ctx context.Context, r *graft.Reader, path string) (err error) {
 	if err := refuseExisting(path); err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".graft-export-*")
+	temp := fmt.Sprintf("%s.%016x.tmp", path, rand.Uint64())
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("export to %s: %w", path, errors.Join(err, temp.Close(), os.Remove(temp.Name())))
-		}
-	}()
-	w := bufio.NewWriterSize(temp, 1<<20)
+	err = writePages(ctx, f, r)
+	if err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = publishFile(temp, path)
+	}
+	if err != nil {
+		return fmt.Errorf("export to %s: %w", path, errors.Join(err, os.Remove(temp)))
+	}
+	return nil
+}
+
+func writePages(ctx context.Context, f *os.File, r *graft.Reader) error {
+	w := bufio.NewWriterSize(f, 1<<20)
 	for p := graft.PageIdx(1); r.PageCount().Has(p); p++ {
 		page, err := r.Page(ctx, p)
 		if err != nil {
@@ -38,22 +49,23 @@ func exportFile(ctx context.Context, r *graft.Reader, path string) (err error) {
 			return err
 		}
 	}
-	if err := w.Flush(); err != nil {
+	return w.Flush()
+}
+
+// publishFile gives the file at temp the name path, unless that is taken.
+func publishFile(temp, path string) error {
+	err := os.Link(temp, path)
+	switch {
+	case err == nil:
+		return os.Remove(temp)
+	case errors.Is(err, fs.ErrExist):
 		return err
 	}
-	if err := temp.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := temp.Sync(); err != nil {
-		return err
-	}
+	// The file system has no hard links.
 	if err := refuseExisting(path); err != nil {
 		return err
 	}
-	if err := os.Rename(temp.Name(), path); err != nil {
-		return err
-	}
-	return temp.Close()
+	return os.Rename(temp, path)
 }
 
 func refuseExisting(path string) error {

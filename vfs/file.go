@@ -20,6 +20,8 @@ import (
 //  2. writer is set from RESERVED on; it stands on the content of reader.
 //  3. highest is the newest change counter that the connection ever saw; no
 //     two contents that it saw have an equal counter.
+//  4. No two Grafts that the connection saw have an equal schema cookie: SQLite
+//     trusts the schema that it has in memory for as long as that stays.
 type file struct {
 	db       *graft.DB
 	graft    *graft.Graft
@@ -34,6 +36,14 @@ type file struct {
 	counter uint32
 	highest uint32
 
+	cookieSalt    uint32 // added to the stored schema cookie for SQLite; 0 before a switch
+	highestCookie uint32 // that SQLite saw
+
+	// undone is what the transaction stood on, from its publishing to the end of
+	// COMMIT: until then another database of it may fail, and SQLite roll back.
+	undone *graft.Reader
+	uncut  graft.PageCount // of the file that SQLite takes to be there as long as undone is set
+
 	// cause is the error behind the last code that SQLite was given in this
 	// transaction. SQLite goes on calling after it, so that go-sqlite3 forgets
 	// it: it is handed over again with each Unlock.
@@ -41,9 +51,10 @@ type file struct {
 }
 
 var (
-	_ sqlite3vfs.FileLockState = (*file)(nil)
-	_ sqlite3vfs.FileSync      = (*file)(nil)
-	_ sqlite3vfs.FilePragma    = (*file)(nil)
+	_ sqlite3vfs.FileLockState      = (*file)(nil)
+	_ sqlite3vfs.FileSync           = (*file)(nil)
+	_ sqlite3vfs.FileCommitPhaseTwo = (*file)(nil)
+	_ sqlite3vfs.FilePragma         = (*file)(nil)
 )
 
 // SetDB is how go-sqlite3 tells a file its connection.
@@ -115,6 +126,9 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 		part := p[n : n+copy(p[n:], page[in:])]
 		if idx == 1 && (f.writer == nil || !f.writer.Staged(1)) {
 			sqlitefile.OverlayCounter(part, in, f.counter)
+			cookie := sqlitefile.Header(page[:]).Cookie() + f.cookieSalt
+			sqlitefile.OverlayCookie(part, in, cookie)
+			f.highestCookie = max(f.highestCookie, cookie)
 		}
 		n += len(part)
 	}
@@ -126,11 +140,14 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if f.writer == nil || off%graft.PageSize != 0 || len(p)%graft.PageSize != 0 {
 		return 0, f.fail(errors.New("graft: write outside a transaction, or not of whole pages"), sqlite3.IOERR_WRITE)
 	}
+	if err := f.rollBack(); err != nil {
+		return 0, f.fail(err, sqlite3.IOERR_WRITE)
+	}
 	for n := 0; n < len(p); n += graft.PageSize {
 		page := graft.Page(p[n:])
 		idx := graft.PageIdx((off+int64(n))/graft.PageSize) + 1
 		if idx == 1 {
-			f.sawCounter(sqlitefile.Header(page[:]).Counter())
+			f.sawHeader(page[:])
 		}
 		if err := f.writer.Write(idx, &page); err != nil {
 			return n, f.fail(err, sqlite3.IOERR_WRITE)
@@ -140,19 +157,30 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 }
 
 // Truncate cuts the open transaction's database. After COMMIT has synced the
-// page count is that of the header already.
+// page count is that of the header already; a larger one is a rollback.
 func (f *file) Truncate(size int64) error {
-	if f.writer == nil {
+	n := graft.PageCount(size / graft.PageSize)
+	if f.writer == nil || n == f.writer.PageCount() {
 		return nil
 	}
-	return f.fail(f.writer.SetPageCount(graft.PageCount(size/graft.PageSize)), sqlite3.IOERR_TRUNCATE)
+	if err := f.rollBack(); err != nil {
+		return f.fail(err, sqlite3.IOERR_TRUNCATE)
+	}
+	return f.fail(f.writer.SetPageCount(n), sqlite3.IOERR_TRUNCATE)
 }
 
 // Sync has nothing to do: SyncSuper came before.
 func (f *file) Sync(sqlite3vfs.SyncFlag) error { return nil }
 
-// Size is the size of what SQLite sees, in bytes.
-func (f *file) Size() (int64, error) { return f.pages().PageCount().Bytes(), nil }
+// Size is the size of what SQLite sees, in bytes. SQLite truncates a database
+// when COMMIT is through, and not before.
+func (f *file) Size() (int64, error) {
+	n := f.pages().PageCount()
+	if f.undone != nil {
+		n = max(n, f.uncut)
+	}
+	return n.Bytes(), nil
+}
 
 // SectorSize is the size of a page.
 func (f *file) SectorSize() int { return graft.PageSize }

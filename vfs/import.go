@@ -20,17 +20,17 @@ import (
 // importFile makes the SQLite database at path the content of an empty Graft,
 // in one commit, and gives its page count. The steps:
 //
-//  1. Copy the file, and its WAL or rollback journal, into a folder of the data
-//     directory: the source is never touched. A source that changes meanwhile
+//  1. Copy the file, and its WAL or rollback journal, into a folder of
+//     tempDir: the source is never touched. A source that changes meanwhile
 //     is an error.
 //  2. Let SQLite open the copy: it replays the journal or WAL, leaves WAL mode,
 //     and by VACUUM INTO brings another page size to ours and drops checksums.
 //  3. Write the pages of the copy in one transaction.
-func importFile(ctx context.Context, g *graft.Graft, dataDir, path string) (_ graft.PageCount, err error) {
+func importFile(ctx context.Context, g *graft.Graft, tempDir, path string) (_ graft.PageCount, err error) {
 	if n := g.Reader().PageCount(); n > 0 {
 		return 0, notEmptyError(g, n)
 	}
-	dir, err := os.MkdirTemp(dataDir, "import-*")
+	dir, err := os.MkdirTemp(tempDir, "import-*")
 	if err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}
@@ -224,6 +224,7 @@ func copyPages(ctx context.Context, w *graft.Writer, f io.Reader, n *graft.PageC
 			if h.PageCountValid() {
 				*n = min(*n, graft.PageCount(h.PageCount()))
 			}
+			h.SetPageCount(uint32(*n))
 			h.SetCounter(storedCounter)
 		}
 		if err := w.Write(p, page); err != nil {

@@ -39,11 +39,13 @@ var pragmas = map[string]pragma{
 }
 
 // Pragma answers graft's pragmas, and pins what a file of graft cannot change.
-// It is called when a statement is prepared.
+// It is called when a statement is prepared, and not again when it runs.
 func (f *file) Pragma(name, value string) (string, error) {
 	switch name {
 	case "journal_mode":
 		return "memory", nil
+	case "locking_mode":
+		return "normal", nil // a lock that is never released would show one Snapshot for ever
 	case "page_size":
 		if value != "" {
 			return "", nil // taken and ignored, as other VFSs of one page size do
@@ -181,7 +183,7 @@ func (f *file) pragmaImport(ctx context.Context, path string) (string, error) {
 	if f.readOnly {
 		return "", errors.New("graft: the connection is read-only")
 	}
-	n, err := importFile(ctx, f.graft, f.db.Path(), path)
+	n, err := importFile(ctx, f.graft, f.db.TempDir(), path)
 	if err != nil {
 		return "", err
 	}

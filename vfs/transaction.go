@@ -44,22 +44,34 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 }
 
 // pin shows the newest Snapshot, under another change counter if its content is
-// not what the connection last saw.
+// not what the connection last saw, and under another schema cookie if it is of
+// another Graft.
 func (f *file) pin() {
 	f.cause = nil
 	f.reader = f.graft.Reader()
-	if f.shown == nil || !f.shown.SameContent(f.reader) {
-		f.highest++
-		f.counter = f.highest
-		f.shown = f.reader
+	if f.shown != nil && f.shown.SameContent(f.reader) {
+		return
 	}
+	f.highest++
+	f.counter = f.highest
+	if f.shown != nil && !f.shown.SameGraft(f.reader) {
+		f.cookieSalt = 0 // an empty database has no cookie to salt
+		if f.reader.PageCount() > 0 {
+			f.highestCookie++
+			f.cookieSalt = f.highestCookie // more than any that was seen, whatever is stored
+		}
+	}
+	f.shown = f.reader
 }
 
-// sawCounter notes a counter that SQLite itself chose.
-func (f *file) sawCounter(n uint32) {
-	if int32(n-f.highest) > 0 {
+// sawHeader notes the change counter and the schema cookie that SQLite itself
+// chose.
+func (f *file) sawHeader(page []byte) {
+	h := sqlitefile.Header(page)
+	if n := h.Counter(); int32(n-f.highest) > 0 {
 		f.highest = n
 	}
+	f.highestCookie = max(f.highestCookie, h.Cookie())
 }
 
 // Unlock gives up a transaction below RESERVED, with what it has not published,
@@ -67,7 +79,7 @@ func (f *file) sawCounter(n uint32) {
 func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
 	if level < sqlite3vfs.LOCK_RESERVED && f.writer != nil {
 		f.writer.Discard()
-		f.writer = nil
+		f.writer, f.undone = nil, nil
 	}
 	if level == sqlite3vfs.LOCK_NONE {
 		f.reader = nil
@@ -92,7 +104,7 @@ func (f *file) SyncSuper(string) error {
 	return f.fail(f.publish(), sqlite3.IOERR_FSYNC)
 }
 
-func (f *file) publish() error {
+func (f *file) publish() (err error) {
 	ctx := f.context()
 	page, err := f.writer.Page(ctx, 1)
 	if err != nil {
@@ -102,30 +114,67 @@ func (f *file) publish() error {
 	if err := checkHeader(header); err != nil {
 		return err
 	}
-	counter := f.counter
+	counter, before, uncut := f.counter, f.writer.Base(), f.writer.PageCount()
 	if f.writer.Staged(1) {
 		counter = header.Counter()
 		if err := f.stageFirstPage(page); err != nil {
 			return err
 		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, f.writer.Write(1, page)) // as SQLite knows it
+			}
+		}()
 	}
 	// SQLite truncates after the sync: the header has the count already.
-	if err := f.writer.SetPageCount(graft.PageCount(header.PageCount())); err != nil {
-		return err
-	}
-	if _, err := f.writer.Commit(ctx); err != nil {
+	lsn, err := f.writer.CommitCut(ctx, graft.PageCount(header.PageCount()))
+	if err != nil {
 		return err
 	}
 	f.reader = f.writer.Base()
 	f.shown, f.counter = f.reader, counter
+	if !lsn.IsZero() {
+		f.undone, f.uncut = before, uncut
+	}
+	return nil
+}
+
+// CommitPhaseTwo ends COMMIT: no database of the transaction can fail now.
+func (f *file) CommitPhaseTwo() error {
+	f.undone = nil
+	return nil
+}
+
+// rollBack makes ready for what SQLite writes to roll a published transaction
+// back, if there is one: it writes the pages that it changed, and takes those
+// that it only cut off to be still in the file, so they are staged again. The
+// reverse is a commit of its own; others may have seen the first.
+func (f *file) rollBack() error {
+	before := f.undone
+	if before == nil {
+		return nil
+	}
+	f.undone = nil
+	for p := graft.PageIdx(f.writer.PageCount()) + 1; before.PageCount().Has(p); p++ {
+		page, err := before.Page(f.context(), p)
+		if err != nil {
+			return err
+		}
+		if err := f.writer.Write(p, page); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // stageFirstPage stages page 1 in the form that is stored: with the stored
-// counter, and not at all if it differs in nothing but counters.
+// counter and the Graft's own schema cookie, and as it was if it differs in
+// nothing but counters.
 func (f *file) stageFirstPage(page *graft.Page) error {
 	stored := *page
-	sqlitefile.Header(stored[:]).SetCounter(storedCounter)
+	header := sqlitefile.Header(stored[:])
+	header.SetCounter(storedCounter)
+	header.SetCookie(header.Cookie() - f.cookieSalt)
 	base := f.writer.Base()
 	if base.PageCount() > 0 {
 		old, err := base.Page(f.context(), 1)

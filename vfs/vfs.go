@@ -13,6 +13,10 @@
 // counter that SQLite sees belongs to the open file: it goes up by one for the
 // file's own commits, and jumps when the content changed for another reason.
 //
+// Pragmas of graft run when they are prepared, once. A COMMIT of several
+// attached databases is atomic in each of them, and not across them: when a
+// later one fails, the first was published for a moment.
+//
 // What it does not do yet: rollback journals and temporary files are held in
 // memory, so that one transaction may rewrite about 200 MB of existing pages;
 // PRAGMA synchronous has no effect, for every commit is durable.
@@ -79,8 +83,10 @@ func (graftVFS) FullPathname(name string) (string, error) { return name, nil }
 
 func openFile(name *sqlite3vfs.Filename, readOnly bool) (_ *file, err error) {
 	values := name.URIParameters()
-	if values == nil {
-		values = make(map[string][]string)
+	if !values.Has("vfs") {
+		// ATTACH and VACUUM INTO without a URI come here from connections of
+		// the VFS: a path would become a tag, of the default directory.
+		return nil, fmt.Errorf("graft: %q is no URI: use 'file:TAG?vfs=graft&dir=…' for a tag, 'file:PATH?vfs=os' for a file, or PRAGMA graft_export", name)
 	}
 	values.Del("vfs")
 	values.Set("tag", dsn.TagOfPath(name.String()))

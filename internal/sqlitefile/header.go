@@ -21,6 +21,7 @@ const (
 	offReserved  = 20
 	offCounter   = 24 // file change counter
 	offPageCount = 28
+	offCookie    = 40 // schema cookie: goes up with each change of the schema
 	offValidFor  = 92 // the change counter for which offPageCount is valid
 	offVersion   = 96 // of the library that wrote last
 )
@@ -63,6 +64,15 @@ func (h Header) SetCounter(n uint32) {
 	binary.BigEndian.PutUint32(h[offValidFor:], n)
 }
 
+// SetPageCount sets the number of pages.
+func (h Header) SetPageCount(n uint32) { binary.BigEndian.PutUint32(h[offPageCount:], n) }
+
+// Cookie is the schema cookie.
+func (h Header) Cookie() uint32 { return binary.BigEndian.Uint32(h[offCookie:]) }
+
+// SetCookie sets the schema cookie.
+func (h Header) SetCookie(n uint32) { binary.BigEndian.PutUint32(h[offCookie:], n) }
+
 // EqualButCounters tells whether two versions of page 1 differ at most in what
 // SQLite changes with every commit.
 func EqualButCounters(a, b []byte) bool {
@@ -74,13 +84,19 @@ func EqualButCounters(a, b []byte) bool {
 // OverlayCounter writes counter n over those bytes of p that hold it, where p
 // stands at offset off of the file.
 func OverlayCounter(p []byte, off int, n uint32) {
+	overlay(p, off, offCounter, n)
+	overlay(p, off, offValidFor, n)
+}
+
+// OverlayCookie writes schema cookie n in the same way.
+func OverlayCookie(p []byte, off int, n uint32) { overlay(p, off, offCookie, n) }
+
+func overlay(p []byte, off, field int, n uint32) {
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], n)
-	for _, field := range [...]int{offCounter, offValidFor} {
-		for i := range b {
-			if at := field + i - off; at >= 0 && at < len(p) {
-				p[at] = b[i]
-			}
+	for i := range b {
+		if at := field + i - off; at >= 0 && at < len(p) {
+			p[at] = b[i]
 		}
 	}
 }

@@ -1,0 +1,115 @@
+package driver_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/ncruces/go-sqlite3"
+)
+
+// attachFailing attaches another tag, whose next commit fails.
+func attachFailing(t *testing.T, db *database, dir string) *sql.Conn {
+	t.Helper()
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, conn, "ATTACH 'file:aux?vfs=graft&dir="+escape(dir)+"' AS aux")
+	err = conn.Raw(func(c any) error {
+		_, err := c.(interface{ Raw() *sqlite3.Conn }).Raw().FileControl("aux", sqlite3.FCNTL_RESERVE_BYTES, 8)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+func run(t *testing.T, conn *sql.Conn, statements ...string) {
+	t.Helper()
+	for _, s := range statements {
+		if _, err := conn.ExecContext(context.Background(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+}
+
+// TestARollbackAfterPublishing lets a COMMIT of two databases fail in the
+// second, when the first is published and its tail is cut off. SQLite has no
+// copy of pages that it moved out of the tail.
+func TestARollbackAfterPublishing(t *testing.T) {
+	const fill = "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 200) "
+	for _, mode := range []string{"none", "full", "incremental"} {
+		t.Run(mode, func(t *testing.T) {
+			dir := t.TempDir()
+			db := open(t, "tag=main dir='%s' _pragma=auto_vacuum(%s)", dir, mode)
+			db.SetMaxOpenConns(1)
+			db.exec("CREATE TABLE a(x)", "CREATE TABLE b(k INTEGER PRIMARY KEY, x)",
+				fill+"INSERT INTO a SELECT randomblob(3000) FROM n",
+				fill+"INSERT INTO b SELECT i, randomblob(3000) FROM n")
+			if mode == "incremental" {
+				db.exec("DELETE FROM a")
+			}
+			const content = "SELECT (SELECT count(*) FROM a) || ' ' || count(*) || ' ' || sum(length(x)) FROM b"
+			want := db.ask(content)
+			conn := attachFailing(t, db, dir)
+			run(t, conn, "BEGIN", "CREATE TABLE aux.z(x)")
+			if mode == "incremental" {
+				run(t, conn, "PRAGMA main.incremental_vacuum")
+			} else {
+				run(t, conn, "DELETE FROM main.a")
+			}
+			_, err := conn.ExecContext(context.Background(), "COMMIT")
+			wantError(t, err, "checksums")
+			if _, err := conn.ExecContext(context.Background(), "ROLLBACK"); err == nil {
+				t.Error("the transaction was still open")
+			}
+			if got := ask(t, conn, content); got != want {
+				t.Errorf("the connection sees %q, want %q", got, want)
+			}
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			db = open(t, "tag=main dir='%s'", dir)
+			db.want(content, want)
+			db.want("PRAGMA integrity_check", "ok")
+			db.exec("INSERT INTO b VALUES (1000, 'x')", "VACUUM")
+			db.want("PRAGMA integrity_check", "ok")
+		})
+	}
+}
+
+func TestAttachAnotherTag(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, "tag=main dir='%s'", dir)
+	db.SetMaxOpenConns(1)
+	db.exec("CREATE TABLE t(a)", "ATTACH 'file:other?vfs=graft&dir="+escape(dir)+"' AS o",
+		"CREATE TABLE o.t(a)", "BEGIN", "INSERT INTO main.t VALUES (1)", "INSERT INTO o.t VALUES (2)", "COMMIT")
+	db.want("SELECT (SELECT a FROM main.t) || (SELECT a FROM o.t)", "12")
+	open(t, "tag=other dir='%s'", dir).want("SELECT a FROM t", "2")
+}
+
+func TestPathsWithoutAURIAreRefused(t *testing.T) {
+	dir, elsewhere := t.TempDir(), t.TempDir()
+	t.Setenv("GRAFT_DIR", elsewhere)
+	db := open(t, "tag=main dir='%s'", dir)
+	db.SetMaxOpenConns(1)
+	db.exec("CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	db.fails("VACUUM INTO '"+backup+"'", "is no URI", "graft_export", "vfs=os")
+	db.fails("ATTACH 'other' AS o", "is no URI")
+	if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
+		t.Errorf("the default directory has %v, %v", left, err)
+	}
+	db.exec(fmt.Sprintf("VACUUM INTO 'file:%s?vfs=os'", filepath.ToSlash(backup)))
+	if _, err := os.Stat(backup); err != nil {
+		t.Error(err)
+	}
+}
