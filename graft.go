@@ -78,15 +78,28 @@ func Open(ctx context.Context, path string, opts *Options) (*DB, error) {
 	if path == "" {
 		return nil, errors.New("graft: no data directory given")
 	}
-	abs, err := filepath.Abs(path)
+	real, err := makeDirectory(path)
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	d, err := directories.acquire(ctx, abs, o)
+	d, err := directories.acquire(ctx, real, o)
 	if err != nil {
 		return nil, err
 	}
 	return &DB{directory: d}, nil
+}
+
+// makeDirectory makes a directory if need be, and gives the one path that all
+// its names lead to.
+func makeDirectory(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(abs, 0o777); err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
 }
 
 // Close gives up this hold on the data directory. The last one ends what runs

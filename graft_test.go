@@ -137,6 +137,18 @@ func TestTheLastCloseClosesTheDirectory(t *testing.T) {
 	}
 }
 
+func TestEveryNameOfADirectoryIsTheSame(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "real")
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Skip("this goos has no symbolic links here:", err)
+	}
+	write(t, graftOf(t, openDB(t, dir, nil), "main"), "one")
+	if got := read(t, graftOf(t, openDB(t, link, nil), "main")); got != "one" {
+		t.Errorf("page 1 is %q", got)
+	}
+}
+
 func TestOpenAndCloseRace(t *testing.T) {
 	dir := t.TempDir()
 	var wg sync.WaitGroup

@@ -115,6 +115,32 @@ func TestWhatCouldNotBeOpenedAgainIsNotCommitted(t *testing.T) {
 	db.exec("INSERT INTO t VALUES (2)")
 }
 
+func TestTransactionsAreImmediateUnlessTheyOnlyRead(t *testing.T) {
+	db := open(t, "tag=main dir='%s' _pragma=busy_timeout(0)", t.TempDir())
+	db.exec("CREATE TABLE t(a)")
+	first, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Begin(); !errors.Is(err, sqlite3.BUSY) {
+		t.Errorf("a second transaction begins with %v, want BUSY", err)
+	}
+	reader, err := db.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(t, reader, "SELECT count(*) FROM t")
+	if _, err := reader.Exec("INSERT INTO t VALUES (1)"); !errors.Is(err, sqlite3.READONLY) {
+		t.Errorf("a read-only transaction writes with %v, want READONLY", err)
+	}
+	if err := errors.Join(reader.Rollback(), first.Rollback()); err != nil {
+		t.Fatal(err)
+	}
+	if second, err := db.Begin(); err != nil || second.Rollback() != nil {
+		t.Error(err)
+	}
+}
+
 func TestAReaderKeepsItsSnapshot(t *testing.T) {
 	db := open(t, "tag=main dir='%s'", t.TempDir())
 	db.exec("CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
