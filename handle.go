@@ -134,6 +134,12 @@ func (g *Graft) Push(ctx context.Context) (Pushed, error) {
 // commit. It fetches no page, and waits for the open Writer. A Graft with
 // commits that are not pushed is not given up: that is ErrUnpushed.
 func (g *Graft) Clone(ctx context.Context, v VolumeID) error {
+	if !g.dir.HasRemote() {
+		return ErrNoRemote
+	}
+	if err := g.checkPushed(g.head.Load()); err != nil {
+		return fmt.Errorf("clone: %w", err) // before anything is stored
+	}
 	state, err := g.dir.remote.Clone(ctx, v)
 	if err != nil {
 		return err
@@ -151,8 +157,8 @@ func (g *Graft) point(ctx context.Context, local VolumeID) error {
 		return err
 	}
 	defer unlockWriter()
-	if n := old.State().Unpushed().Len(); n > 0 {
-		return fmt.Errorf("%w: tag %s has %d of them; push them, or use another tag", ErrUnpushed, g.tag, n)
+	if err := g.checkPushed(old); err != nil {
+		return err
 	}
 	unlock, err := g.dir.lockTurn(ctx)
 	if err != nil {
@@ -168,6 +174,13 @@ func (g *Graft) point(ctx context.Context, local VolumeID) error {
 		return err
 	}
 	g.head.Store(head)
+	return nil
+}
+
+func (g *Graft) checkPushed(head *snapshot.Head) error {
+	if n := head.State().Unpushed().Len(); n > 0 {
+		return fmt.Errorf("%w: tag %s has %d of them; push them, or use another tag", ErrUnpushed, g.tag, n)
+	}
 	return nil
 }
 

@@ -47,8 +47,9 @@ func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
 // divergence says how far both sides are apart.
 func divergence(op string, h *snapshot.Head, remote volume.LSN) error {
 	st := h.State()
+	ahead := volume.LSNRange{First: st.SyncPoint.Remote + 1, Last: remote}
 	return &volume.Error{Op: op, Volume: st.Local, Err: fmt.Errorf("%w: %d local commits are not pushed, and the remote volume %s is %d commits ahead",
-		ErrDiverged, st.Unpushed().Len(), st.Remote, remote-st.SyncPoint.Remote)}
+		ErrDiverged, st.Unpushed().Len(), st.Remote, ahead.Len())}
 }
 
 // Clone stores a new Graft of remote Volume v at its newest commit, without a
