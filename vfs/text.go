@@ -55,6 +55,9 @@ func infoText(info graft.Info) string {
 }
 
 func fetchedText(f graft.Fetched) string {
+	if f.Head.IsZero() {
+		return "The remote volume is empty."
+	}
 	if f.New == 0 {
 		return fmt.Sprintf("Nothing new in the remote volume, which is at LSN %d.", f.Head)
 	}
@@ -62,6 +65,9 @@ func fetchedText(f graft.Fetched) string {
 }
 
 func pulledText(p graft.Pulled) string {
+	if p.To.IsZero() {
+		return "Nothing to pull: the remote volume is empty."
+	}
 	if p.From == p.To {
 		return fmt.Sprintf("Already at LSN %d of the remote volume.", p.To)
 	}
@@ -69,6 +75,9 @@ func pulledText(p graft.Pulled) string {
 }
 
 func pushedText(p graft.Pushed) string {
+	if p.LSN.IsZero() {
+		return "Nothing to push: the graft is empty."
+	}
 	if p.Commits == 0 {
 		return fmt.Sprintf("Nothing to push: the remote volume has it all at LSN %d.", p.LSN)
 	}

@@ -24,6 +24,9 @@ func TestAdvice(t *testing.T) {
 
 func TestTexts(t *testing.T) {
 	for got, want := range map[string]string{
+		fetchedText(graft.Fetched{}):                           "The remote volume is empty.",
+		pulledText(graft.Pulled{}):                             "Nothing to pull: the remote volume is empty.",
+		pushedText(graft.Pushed{}):                             "Nothing to push: the graft is empty.",
 		auditText(graft.Presence{}):                            "Cached 0 of 0 pages (100.0%) from the remote volume.",
 		auditText(graft.Presence{Present: 1, Written: 3}):      "Cached 1 of 3 pages (33.3%) from the remote volume.",
 		fetchedText(graft.Fetched{Head: 7}):                    "Nothing new in the remote volume, which is at LSN 7.",
