@@ -86,6 +86,62 @@ func TestARollbackAfterPublishing(t *testing.T) {
 	}
 }
 
+// TestARollbackAfterPublishingTheFirstTable takes back the transaction that made
+// a database.
+func TestARollbackAfterPublishingTheFirstTable(t *testing.T) {
+	for _, switched := range []bool{false, true} {
+		t.Run(fmt.Sprintf("switched=%v", switched), func(t *testing.T) {
+			dir := t.TempDir()
+			db := open(t, "tag=main dir='%s'", dir)
+			db.SetMaxOpenConns(1)
+			tag := "main"
+			if switched {
+				tag = "other"
+				db.exec("CREATE TABLE y(a)", "SELECT * FROM y", "PRAGMA graft_switch = 'other'")
+			}
+			conn := attachFailing(t, db, dir)
+			run(t, conn, "BEGIN", "CREATE TABLE main.x(a)", "CREATE TABLE aux.z(a)")
+			_, err := conn.ExecContext(context.Background(), "COMMIT")
+			wantError(t, err, "checksums")
+			const tables = "SELECT count(*) FROM main.sqlite_schema"
+			if got := ask(t, conn, tables); got != "0" {
+				t.Errorf("the connection sees %s tables", got)
+			}
+			other := open(t, "tag=%s dir='%s'", tag, dir)
+			other.want(tables, "0")
+			run(t, conn, "CREATE TABLE main.w(a)", "INSERT INTO main.w VALUES (7)")
+			other.want("SELECT a FROM w", "7")
+			other.want("PRAGMA integrity_check", "ok")
+			other.want("PRAGMA schema_version", "1")
+			if err := conn.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestARollbackAfterPublishingUsesNoCookieTwice has another connection know the
+// schema that was taken back.
+func TestARollbackAfterPublishingUsesNoCookieTwice(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, "tag=main dir='%s'", dir)
+	db.SetMaxOpenConns(1)
+	db.exec("CREATE TABLE t(a)")
+	conn := attachFailing(t, db, dir)
+	run(t, conn, "BEGIN", "CREATE TABLE main.people(a)", "CREATE TABLE aux.z(a)")
+	_, err := conn.ExecContext(context.Background(), "COMMIT")
+	wantError(t, err, "checksums")
+	// Cookie 2 was that of people; the rollback took 3.
+	other := open(t, "tag=main dir='%s'", dir)
+	other.want("PRAGMA schema_version", "3")
+	run(t, conn, "CREATE TABLE main.secrets(a)", "INSERT INTO secrets VALUES (1)")
+	other.want("SELECT a FROM secrets", "1")
+	other.want("PRAGMA schema_version", "4")
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestAttachAnotherTag(t *testing.T) {
 	dir := t.TempDir()
 	db := open(t, "tag=main dir='%s'", dir)

@@ -58,6 +58,37 @@ func TestASwitchForgetsTheSchema(t *testing.T) {
 	a.want("SELECT name FROM people", "ann")
 }
 
+// TestASwitchToAnEmptyTagForgetsTheSchema has the tag filled by another
+// connection after this one has begun a transaction on it, and read nothing.
+func TestASwitchToAnEmptyTagForgetsTheSchema(t *testing.T) {
+	dir := t.TempDir()
+	a := open(t, "tag=a dir='%s'", dir)
+	a.SetMaxOpenConns(1)
+	a.exec("CREATE TABLE people(id INTEGER PRIMARY KEY, name)", "INSERT INTO people VALUES (1, 'ann')")
+	a.want("SELECT name FROM people", "ann")
+	a.exec("PRAGMA graft_switch = 'e'", "BEGIN IMMEDIATE", "ROLLBACK")
+	e := open(t, "tag=e dir='%s'", dir)
+	e.exec("CREATE TABLE secrets(id INTEGER PRIMARY KEY, secret)", "INSERT INTO secrets VALUES (1, 'hush')")
+	a.fails("SELECT name FROM people", "no such table")
+	a.want("SELECT secret FROM secrets", "hush")
+}
+
+func TestASwitchForgetsTheSchemaAtAnyCookie(t *testing.T) {
+	dir := t.TempDir()
+	a := open(t, "tag=a dir='%s'", dir)
+	a.SetMaxOpenConns(1)
+	b := open(t, "tag=b dir='%s'", dir)
+	b.exec("CREATE TABLE secrets(id INTEGER PRIMARY KEY, secret)", "INSERT INTO secrets VALUES (1, 'hush')")
+	a.exec("CREATE TABLE people(id INTEGER PRIMARY KEY, name)", "INSERT INTO people VALUES (1, 'ann')", "PRAGMA schema_version = -1")
+	for range 4 {
+		a.want("SELECT name FROM people", "ann")
+		a.exec("PRAGMA graft_switch = 'b'")
+		a.fails("SELECT name FROM people", "no such table")
+		a.want("SELECT secret FROM secrets", "hush")
+		a.exec("PRAGMA graft_switch = 'a'")
+	}
+}
+
 func TestACloneForgetsTheSchema(t *testing.T) {
 	remote := "mem://" + t.Name()
 	a := open(t, "tag=main dir='%s' remote=%s", t.TempDir(), remote)
@@ -117,6 +148,18 @@ func TestAWriterDoesNotBlockItself(t *testing.T) {
 		stop()
 		b.want("SELECT count(*) FROM x", "1")
 	}
+}
+
+func TestWhatMovesTheConnectionIsRefusedInAnyTransaction(t *testing.T) {
+	dir := t.TempDir()
+	db := open(t, "tag=main dir='%s' remote=mem://%s", dir, t.Name())
+	db.SetMaxOpenConns(1)
+	db.exec("CREATE TABLE x(a)", "ATTACH 'file:other?vfs=graft&dir="+escape(dir)+"' AS o",
+		"BEGIN DEFERRED", "INSERT INTO main.x VALUES (1)")
+	for _, p := range []string{"o.graft_pull", "o.graft_push", "graft_pull", "o.graft_switch = 'main'"} {
+		db.fails("PRAGMA "+p, "inside a transaction")
+	}
+	db.exec("COMMIT", "PRAGMA graft_push", "PRAGMA o.graft_pull")
 }
 
 func TestLockingModeStaysNormal(t *testing.T) {

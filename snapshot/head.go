@@ -12,8 +12,8 @@ import (
 )
 
 var (
-	// ErrBusy is returned by TryWriter while another Writer of the Graft is
-	// open.
+	// ErrBusy is returned by TryWriter and TryAdvance while a Writer of the
+	// Graft is open.
 	ErrBusy = errors.New("graft: another writer is open")
 
 	// ErrStale is returned by TryWriter when the Graft has newer content than

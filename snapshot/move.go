@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"graft/volume"
@@ -98,16 +99,47 @@ func (h *Head) Adopt(p volume.Pending, aliases []volume.Alias) error {
 // local commits by now that are not pushed are ErrDiverged, and nothing
 // changes. The caller holds no lock of h.
 func (h *Head) Advance(ctx context.Context, to volume.LSN) error {
-	unlockWrite, err := h.LockWrite(ctx)
-	if err != nil {
-		return err
+	for {
+		unlockWrite, err := h.LockWrite(ctx)
+		if err != nil {
+			return err
+		}
+		err = h.advanceLocked(to)
+		unlockWrite()
+		if !errors.Is(err, ErrBusy) {
+			return err
+		}
+		// Something syncs, maybe over a slow network: wait for it without
+		// keeping writers from their work.
+		unlockSync, err := h.LockSync(ctx)
+		if err != nil {
+			return err
+		}
+		unlockSync()
 	}
-	defer unlockWrite()
-	unlockSync, err := h.LockSync(ctx)
-	if err != nil {
-		return err
+}
+
+// TryAdvance is Advance that does not wait: ErrBusy tells that a Writer is open
+// or that something else syncs the Graft.
+func (h *Head) TryAdvance(to volume.LSN) error {
+	select {
+	case h.write <- struct{}{}:
+		defer func() { <-h.write }()
+		return h.advanceLocked(to)
+	default:
+		return ErrBusy
 	}
-	defer unlockSync()
+}
+
+// advanceLocked does the work of Advance, or gives ErrBusy when the sync lock is
+// taken. The caller holds the write lock.
+func (h *Head) advanceLocked(to volume.LSN) error {
+	select {
+	case h.sync <- struct{}{}:
+		defer func() { <-h.sync }()
+	default:
+		return ErrBusy
+	}
 	h.mu.Lock()
 	state, base, local := h.mu.state, h.mu.base, h.mu.local
 	h.mu.Unlock()
@@ -118,7 +150,7 @@ func (h *Head) Advance(ctx context.Context, to volume.LSN) error {
 	if local > state.SyncPoint.Local {
 		return ErrDiverged
 	}
-	base, err = h.replay(base, state.Remote, volume.LSNRange{First: state.SyncPoint.Remote + 1, Last: to})
+	base, err := h.replay(base, state.Remote, volume.LSNRange{First: state.SyncPoint.Remote + 1, Last: to})
 	if err != nil {
 		return fmt.Errorf("pull: %w", err)
 	}

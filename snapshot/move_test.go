@@ -193,3 +193,36 @@ func TestFailedAdvanceChangesNothing(t *testing.T) {
 	g.reopen(t)
 	contentOf(3, 1, 3, 1).check(t, g.head.Reader())
 }
+
+func TestAdvanceKeepsNoWriterWaitingForASync(t *testing.T) {
+	g := newGraft(t)
+	g.update(t, func(w *Writer) { write(t, w, 1, 1, 1) })
+	ctx, cancel := context.WithCancel(context.Background())
+	unlock, err := g.head.LockSync(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.head.TryAdvance(1); !errors.Is(err, ErrBusy) {
+		t.Errorf("beside a sync: %v, want ErrBusy", err)
+	}
+	result := make(chan error)
+	go func() { result <- g.head.Advance(ctx, 1) }()
+	for range 100 { // whenever the other looks, the lock comes free again
+		w, err := g.head.Writer(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.head.TryAdvance(1); !errors.Is(err, ErrBusy) {
+			t.Errorf("beside a writer: %v, want ErrBusy", err)
+		}
+		w.Discard()
+	}
+	cancel()
+	if err := <-result; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	unlock()
+	if err := g.head.TryAdvance(0); err != nil {
+		t.Error(err)
+	}
+}

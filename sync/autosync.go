@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"graft/snapshot"
+	"graft/volume"
 )
 
 // AutoSync pulls and pushes what heads gives, every interval, until ctx ends.
@@ -35,10 +36,11 @@ func (r *Remote) AutoSync(ctx context.Context, interval time.Duration, heads fun
 // syncOnce pulls, unless a Writer is open, and pushes.
 func (r *Remote) syncOnce(ctx context.Context, h *snapshot.Head) error {
 	if h.State().Unpushed().IsZero() {
-		if h.Busy() {
-			return nil // a pull would wait for it
+		_, err := r.pull(ctx, h, func(_ context.Context, to volume.LSN) error { return h.TryAdvance(to) })
+		if errors.Is(err, snapshot.ErrBusy) {
+			return nil // the next tick will do
 		}
-		if _, err := r.Pull(ctx, h); err != nil && !errors.Is(err, ErrDiverged) {
+		if err != nil && !errors.Is(err, ErrDiverged) {
 			return err
 		}
 	}

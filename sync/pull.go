@@ -18,6 +18,11 @@ type Pulled struct{ From, To volume.LSN }
 // No page is fetched. It waits for the open Writer. ErrDiverged tells that
 // there are local commits that are not pushed; nothing changed then.
 func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
+	return r.pull(ctx, h, h.Advance)
+}
+
+// pull is Pull with one of the ways to advance.
+func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(context.Context, volume.LSN) error) (Pulled, error) {
 	got, err := r.Fetch(ctx, h)
 	if errors.Is(err, ErrNoRemote) {
 		return Pulled{}, err
@@ -33,7 +38,7 @@ func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
 	if !h.State().Unpushed().IsZero() {
 		return moved, divergence("pull", h, got.Head)
 	}
-	err = h.Advance(ctx, got.Head) // it looks again
+	err = advance(ctx, got.Head) // it looks again
 	if errors.Is(err, ErrDiverged) {
 		return moved, divergence("pull", h, got.Head)
 	}

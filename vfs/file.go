@@ -37,7 +37,11 @@ type file struct {
 	highest uint32
 
 	cookieSalt    uint32 // added to the stored schema cookie for SQLite; 0 before a switch
+	unsalted      bool   // another Graft is shown, and no cookie of it yet: salt the first
 	highestCookie uint32 // that SQLite saw
+
+	// reversing is set while SQLite rolls a published transaction back.
+	reversing bool
 
 	// undone is what the transaction stood on, from its publishing to the end of
 	// COMMIT: until then another database of it may fail, and SQLite roll back.
@@ -126,9 +130,7 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 		part := p[n : n+copy(p[n:], page[in:])]
 		if idx == 1 && (f.writer == nil || !f.writer.Staged(1)) {
 			sqlitefile.OverlayCounter(part, in, f.counter)
-			cookie := sqlitefile.Header(page[:]).Cookie() + f.cookieSalt
-			sqlitefile.OverlayCookie(part, in, cookie)
-			f.highestCookie = max(f.highestCookie, cookie)
+			sqlitefile.OverlayCookie(part, in, f.showCookie(sqlitefile.Header(page[:]).Cookie()))
 		}
 		n += len(part)
 	}

@@ -62,7 +62,7 @@ func (f *file) Pragma(name, value string) (string, error) {
 		return "", fmt.Errorf("graft: pragma %s needs a value: PRAGMA %s = '%s'", name, name, p.argument)
 	case p.argument == "" && value != "":
 		return "", fmt.Errorf("graft: pragma %s takes no value", name)
-	case p.moves && f.lock != sqlite3vfs.LOCK_NONE:
+	case p.moves && f.inTransaction():
 		return "", fmt.Errorf("graft: pragma %s cannot run inside a transaction", name)
 	}
 	text, err := p.run(f, f.context(), value)
@@ -71,6 +71,12 @@ func (f *file) Pragma(name, value string) (string, error) {
 		return "", errors.New(err.Error())
 	}
 	return text, nil
+}
+
+// inTransaction tells whether the connection has a transaction open, on this
+// database or another one.
+func (f *file) inTransaction() bool {
+	return f.lock != sqlite3vfs.LOCK_NONE || f.conn != nil && !f.conn.GetAutocommit()
 }
 
 func (f *file) pragmaTags(ctx context.Context, _ string) (string, error) {

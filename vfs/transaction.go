@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -44,8 +45,8 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 }
 
 // pin shows the newest Snapshot, under another change counter if its content is
-// not what the connection last saw, and under another schema cookie if it is of
-// another Graft.
+// not what the connection last saw, and under another schema cookie, when one is
+// read, if it is of another Graft.
 func (f *file) pin() {
 	f.cause = nil
 	f.reader = f.graft.Reader()
@@ -55,23 +56,37 @@ func (f *file) pin() {
 	f.highest++
 	f.counter = f.highest
 	if f.shown != nil && !f.shown.SameGraft(f.reader) {
-		f.cookieSalt = 0 // an empty database has no cookie to salt
-		if f.reader.PageCount() > 0 {
-			f.highestCookie++
-			f.cookieSalt = f.highestCookie // more than any that was seen, whatever is stored
-		}
+		f.unsalted = true
 	}
 	f.shown = f.reader
+}
+
+// showCookie gives the cookie that SQLite sees for a stored one.
+func (f *file) showCookie(stored uint32) uint32 {
+	if f.unsalted {
+		f.unsalted = false
+		f.cookieSalt = f.highestCookie + 1 - stored // so that it sees one that it never saw
+	}
+	cookie := stored + f.cookieSalt
+	f.highestCookie = later(cookie, f.highestCookie)
+	return cookie
 }
 
 // sawHeader notes the change counter and the schema cookie that SQLite itself
 // chose.
 func (f *file) sawHeader(page []byte) {
 	h := sqlitefile.Header(page)
-	if n := h.Counter(); int32(n-f.highest) > 0 {
-		f.highest = n
+	f.highest = later(h.Counter(), f.highest)
+	f.highestCookie = later(h.Cookie(), f.highestCookie)
+}
+
+// later gives that of two serial numbers which comes after the other, where they
+// wrap around.
+func later(a, b uint32) uint32 {
+	if int32(a-b) > 0 {
+		return a
 	}
-	f.highestCookie = max(f.highestCookie, h.Cookie())
+	return b
 }
 
 // Unlock gives up a transaction below RESERVED, with what it has not published,
@@ -79,7 +94,7 @@ func (f *file) sawHeader(page []byte) {
 func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
 	if level < sqlite3vfs.LOCK_RESERVED && f.writer != nil {
 		f.writer.Discard()
-		f.writer, f.undone = nil, nil
+		f.writer, f.undone, f.reversing = nil, nil, false
 	}
 	if level == sqlite3vfs.LOCK_NONE {
 		f.reader = nil
@@ -106,6 +121,9 @@ func (f *file) SyncSuper(string) error {
 
 func (f *file) publish() (err error) {
 	ctx := f.context()
+	if f.writer.PageCount() == 0 {
+		return f.publishEmpty(ctx) // a rollback of what made the database
+	}
 	page, err := f.writer.Page(ctx, 1)
 	if err != nil {
 		return err
@@ -114,10 +132,11 @@ func (f *file) publish() (err error) {
 	if err := checkHeader(header); err != nil {
 		return err
 	}
-	counter, before, uncut := f.counter, f.writer.Base(), f.writer.PageCount()
+	counter, salt := f.counter, f.cookieSalt
+	before, uncut := f.writer.Base(), f.writer.PageCount()
 	if f.writer.Staged(1) {
 		counter = header.Counter()
-		if err := f.stageFirstPage(page); err != nil {
+		if salt, err = f.stageFirstPage(page); err != nil {
 			return err
 		}
 		defer func() {
@@ -133,9 +152,22 @@ func (f *file) publish() (err error) {
 	}
 	f.reader = f.writer.Base()
 	f.shown, f.counter = f.reader, counter
+	f.cookieSalt, f.unsalted, f.reversing = salt, false, false
 	if !lsn.IsZero() {
 		f.undone, f.uncut = before, uncut
 	}
+	return nil
+}
+
+// publishEmpty publishes a database without pages.
+func (f *file) publishEmpty(ctx context.Context) error {
+	if _, err := f.writer.CommitCut(ctx, 0); err != nil {
+		return err
+	}
+	f.reader = f.writer.Base()
+	f.shown, f.unsalted, f.reversing = f.reader, true, false
+	f.highest++
+	f.counter = f.highest
 	return nil
 }
 
@@ -154,7 +186,6 @@ func (f *file) rollBack() error {
 	if before == nil {
 		return nil
 	}
-	f.undone = nil
 	for p := graft.PageIdx(f.writer.PageCount()) + 1; before.PageCount().Has(p); p++ {
 		page, err := before.Page(f.context(), p)
 		if err != nil {
@@ -164,28 +195,39 @@ func (f *file) rollBack() error {
 			return err
 		}
 	}
+	f.undone, f.reversing = nil, true
 	return nil
 }
 
 // stageFirstPage stages page 1 in the form that is stored: with the stored
 // counter and the Graft's own schema cookie, and as it was if it differs in
-// nothing but counters.
-func (f *file) stageFirstPage(page *graft.Page) error {
+// nothing but counters. It gives the salt of the cookie that holds when that is
+// published.
+//
+// Others may have seen the schema that a rollback takes back, under its cookie:
+// then the next cookie is stored, and SQLite goes on seeing its own.
+func (f *file) stageFirstPage(page *graft.Page) (salt uint32, err error) {
 	stored := *page
 	header := sqlitefile.Header(stored[:])
 	header.SetCounter(storedCounter)
-	header.SetCookie(header.Cookie() - f.cookieSalt)
 	base := f.writer.Base()
-	if base.PageCount() > 0 {
-		old, err := base.Page(f.context(), 1)
-		if err != nil {
-			return err
-		}
-		if sqlitefile.EqualButCounters(old[:], stored[:]) {
-			stored = *old
-		}
+	if base.PageCount() == 0 {
+		return 0, f.writer.Write(1, &stored) // the first cookie of a Graft is SQLite's
 	}
-	return f.writer.Write(1, &stored)
+	old, err := base.Page(f.context(), 1)
+	if err != nil {
+		return 0, err
+	}
+	salt = f.cookieSalt
+	published := sqlitefile.Header(old[:]).Cookie()
+	if f.reversing && header.Cookie()-salt != published {
+		salt = header.Cookie() - (published + 1)
+	}
+	header.SetCookie(header.Cookie() - salt)
+	if sqlitefile.EqualButCounters(old[:], stored[:]) {
+		stored = *old
+	}
+	return salt, f.writer.Write(1, &stored)
 }
 
 // checkHeader refuses what could not be opened again.
