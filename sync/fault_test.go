@@ -86,11 +86,7 @@ func TestAPendingCommitWhoseSegmentIsGoneIsUploadedAgain(t *testing.T) {
 }
 
 func TestAPendingCommitLosesItsLSN(t *testing.T) {
-	bucket := faultbucket.New()
-	a, b := newMachine(t, bucket), newMachine(t, bucket)
-	a.commit("base", 1)
-	a.must(a.push())
-	b.clone(a.head.State().Remote)
+	bucket, a, b := newPair(t, "base")
 	a.commit("mine", 1)
 	bucket.Fail(on("put", "volumes/"), nil)
 	a.wantError(a.push(), errLost)
@@ -118,11 +114,7 @@ func TestEveryRequestOfAPushMayFail(t *testing.T) {
 			name := fmt.Sprintf("happened=%v/request=%d", happened, i)
 			struck := false
 			t.Run(name, func(t *testing.T) {
-				bucket := faultbucket.New()
-				a, b := newMachine(t, bucket), newMachine(t, bucket)
-				a.commit("base", 1)
-				a.must(a.push())
-				b.clone(a.head.State().Remote)
+				bucket, a, b := newPair(t, "base")
 				a.reopen(bucket)
 				a.commit("next", 1, 2)
 				n := 0
@@ -218,11 +210,7 @@ func TestAnotherBucketIsRefused(t *testing.T) {
 }
 
 func TestAMissingSegmentOfAnotherBucketIsAMismatch(t *testing.T) {
-	bucket := faultbucket.New()
-	a, b := newMachine(t, bucket), newMachine(t, bucket)
-	a.commit("one", 1)
-	a.must(a.push())
-	b.clone(a.head.State().Remote)
+	bucket, _, b := newPair(t, "one")
 	b.reopen(faultbucket.New())
 	_, err := b.tryContent()
 	b.wantError(err, graftsync.ErrRemoteMismatch)
@@ -288,11 +276,7 @@ func TestConcurrentReadersShareARequestThatEndsWithTheLast(t *testing.T) {
 func TestExistIsNotTakenForSuccess(t *testing.T) {
 	// A conflict whose reading fails leaves the push pending, neither adopted
 	// nor diverged.
-	bucket := faultbucket.New()
-	a, b := newMachine(t, bucket), newMachine(t, bucket)
-	a.commit("base", 1)
-	a.must(a.push())
-	b.clone(a.head.State().Remote)
+	bucket, a, b := newPair(t, "base")
 	a.commit("mine", 1)
 	b.commit("theirs", 1)
 	b.must(b.push())

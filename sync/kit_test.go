@@ -35,6 +35,18 @@ func newMachine(t *testing.T, bucket *faultbucket.Bucket) *machine {
 	return m
 }
 
+// newPair gives a bucket and two machines with one Graft of one page in it,
+// whose content is text: the first has pushed it, the second is a clone.
+func newPair(t *testing.T, text string) (bucket *faultbucket.Bucket, a, b *machine) {
+	t.Helper()
+	bucket = faultbucket.New()
+	a, b = newMachine(t, bucket), newMachine(t, bucket)
+	a.commit(text, 1)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	return bucket, a, b
+}
+
 func (m *machine) open(bucket *faultbucket.Bucket) {
 	m.t.Helper()
 	var err error

@@ -139,11 +139,7 @@ func TestTruncatedPagesReadAsZerosOnEveryReplica(t *testing.T) {
 }
 
 func TestDivergenceChangesNothing(t *testing.T) {
-	bucket := faultbucket.New()
-	a, b := newMachine(t, bucket), newMachine(t, bucket)
-	a.commit("base", 1)
-	a.must(a.push())
-	b.clone(a.head.State().Remote)
+	bucket, a, b := newPair(t, "base")
 	a.commit("mine", 1)
 	b.commit("theirs", 2)
 	b.must(b.push())
@@ -191,11 +187,7 @@ func TestCloneOfNothing(t *testing.T) {
 }
 
 func TestPullWaitsForTheWriter(t *testing.T) {
-	bucket := faultbucket.New()
-	a, b := newMachine(t, bucket), newMachine(t, bucket)
-	a.commit("one", 1)
-	a.must(a.push())
-	b.clone(a.head.State().Remote)
+	_, a, b := newPair(t, "one")
 	b.commit("two", 1)
 	b.must(b.push())
 
