@@ -58,6 +58,19 @@ func write(t *testing.T, g *graft.Graft, text string) {
 	}
 }
 
+// push pushes g, and gives its remote Volume.
+func push(t *testing.T, g *graft.Graft) graft.VolumeID {
+	t.Helper()
+	if _, err := g.Push(ctx); err != nil {
+		t.Fatal(err)
+	}
+	info, err := g.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Remote
+}
+
 // read gives the text of page 1.
 func read(t *testing.T, g *graft.Graft) (text string) {
 	t.Helper()
@@ -236,15 +249,9 @@ func TestABucketOfTheProgram(t *testing.T) {
 	defer bucket.Close()
 	a := graftOf(t, openDB(t, t.TempDir(), &graft.Options{Bucket: bucket}), "main")
 	write(t, a, "one")
-	if _, err := a.Push(ctx); err != nil {
-		t.Fatal(err)
-	}
-	info, err := a.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
+	remote := push(t, a)
 	b := graftOf(t, openDB(t, t.TempDir(), &graft.Options{Bucket: bucket}), "main")
-	if err := b.Clone(ctx, info.Remote); err != nil {
+	if err := b.Clone(ctx, remote); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, b); got != "one" {
@@ -256,13 +263,7 @@ func TestCloneMovesTheTagForEveryHandle(t *testing.T) {
 	opts := &graft.Options{Remote: "mem://" + t.Name()}
 	a := graftOf(t, openDB(t, t.TempDir(), opts), "main")
 	write(t, a, "theirs")
-	if _, err := a.Push(ctx); err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := a.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
+	remote := push(t, a)
 	dir := t.TempDir()
 	db := openDB(t, dir, opts)
 	g := graftOf(t, db, "main")
@@ -273,11 +274,11 @@ func TestCloneMovesTheTagForEveryHandle(t *testing.T) {
 	}
 	short, cancel := context.WithCancel(ctx)
 	cancel()
-	if err := g.Clone(short, theirs.Remote); !errors.Is(err, context.Canceled) {
+	if err := g.Clone(short, remote); !errors.Is(err, context.Canceled) {
 		t.Errorf("a clone beside an open writer: %v", err)
 	}
 	w.Discard()
-	if err := g.Clone(ctx, theirs.Remote); err != nil {
+	if err := g.Clone(ctx, remote); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.TryWriter(old); !errors.Is(err, graft.ErrStale) {
@@ -304,19 +305,13 @@ func TestCloseEndsReadsThatWait(t *testing.T) {
 	opts := &graft.Options{Bucket: blob}
 	a := graftOf(t, openDB(t, t.TempDir(), opts), "main")
 	write(t, a, "one")
-	if _, err := a.Push(ctx); err != nil {
-		t.Fatal(err)
-	}
-	info, err := a.Info()
-	if err != nil {
-		t.Fatal(err)
-	}
+	remote := push(t, a)
 	db, err := graft.Open(ctx, t.TempDir(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := graftOf(t, db, "main")
-	if err := b.Clone(ctx, info.Remote); err != nil {
+	if err := b.Clone(ctx, remote); err != nil {
 		t.Fatal(err)
 	}
 	arrived, release := make(chan struct{}), make(chan struct{})

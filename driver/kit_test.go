@@ -116,7 +116,7 @@ func (db *database) line(pragma, prefix string) string {
 
 func (db *database) status() string { db.t.Helper(); return db.line("graft_status", "Status:") }
 
-// commits is the number of local commits that are not pushed, by the status.
+// wantStatus checks the short form of the status.
 func (db *database) wantStatus(want string) {
 	db.t.Helper()
 	if got := db.status(); got != want {
