@@ -8,12 +8,14 @@ require (
 	github.com/dustin/go-humanize v1.0.1 // vfs: sizes in texts
 	github.com/gofrs/flock v0.13.1 // volume/store: one process for each directory
 	github.com/johannesboyne/gofakes3 v1.2.0 // tests of objstore/s3
+	github.com/maypok86/otter/v2 v2.4.0 // volume/store: page cache
 	github.com/mr-tron/base58 v1.3.0 // volume: text of GIDs
 	github.com/ncruces/go-sqlite3 v0.32.0 // vfs, driver; the last release hosted on wazero
 	github.com/pierrec/lz4/v4 v4.1.33 // volume: frames
 	github.com/tetratelabs/wazero v1.12.0 // vfs: compilation cache
 	go.uber.org/goleak v1.3.0 // tests
 	gocloud.dev v0.47.0 // objstore
+	golang.org/x/sys v0.48.0 // internal/filesys: fdatasync, free space
 	google.golang.org/protobuf v1.36.12 // volume: records
 	pgregory.net/rapid v1.3.0 // tests
 )
@@ -60,7 +62,6 @@ require (
 	go.opentelemetry.io/otel/trace v1.46.0 // indirect
 	go.shabbyrobe.org/gocovmerge v0.0.0-20230507111327-fa4f82cfbf4d // indirect
 	golang.org/x/net v0.58.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
 	golang.org/x/text v0.41.0 // indirect
 	golang.org/x/tools v0.48.0 // indirect
 	golang.org/x/xerrors v0.0.0-20240903120638-7835f813f4da // indirect

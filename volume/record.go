@@ -14,7 +14,8 @@ import (
 //
 //	offset  size  field
 //	     0     4  magic "GRFT"
-//	     4     1  kind: 'C' Commit, 'F' FrameIndex, 'G' Graft, 'S' SegmentState
+//	     4     1  kind: 'A' Applied, 'C' Commit, 'F' FrameIndex, 'G' Graft,
+//	              'I' Index, 'L' Leaf, 'S' SegmentState
 //	     5     1  version, 1
 //	     6     2  zero
 //	     8     4  length of the payload, n
@@ -34,9 +35,12 @@ type Kind byte
 
 // The kinds of records.
 const (
+	KindApplied      Kind = 'A'
 	KindCommit       Kind = 'C'
 	KindFrameIndex   Kind = 'F'
 	KindGraft        Kind = 'G'
+	KindIndex        Kind = 'I'
+	KindLeaf         Kind = 'L'
 	KindSegmentState Kind = 'S'
 )
 

@@ -20,11 +20,22 @@ type Pending struct {
 }
 
 // GraftState is what is stored of one Graft. It never leaves the machine.
+//
+// Parent and ParentLSN are both set, in a fork, or both zero.
 type GraftState struct {
 	Local     VolumeID // also the key of the Graft
 	Remote    VolumeID
 	SyncPoint SyncPoint
 	Pending   *Pending // nil when no push is in doubt
+	Parent    VolumeID // of a fork: the remote Volume that its own continues
+	ParentLSN LSN      // and the commit in it
+}
+
+func (g *GraftState) validate() error {
+	if g.Parent.IsZero() != g.ParentLSN.IsZero() {
+		return fmt.Errorf("%w: graft forked from LSN %d of volume %q", ErrCorrupt, g.ParentLSN, g.Parent)
+	}
+	return nil
 }
 
 // SegmentState is what the local store knows of a remote Segment: where it
@@ -36,18 +47,32 @@ type SegmentState struct {
 	Aliases []Alias
 }
 
+// Applied says how far the redo journal is in the store. It never leaves the
+// machine.
+type Applied struct {
+	Sequence uint64 // of the newest journal record that is
+	Clean    bool   // nothing is stored that nothing refers to
+}
+
 // Alias says that pages of a remote Segment are stored under a local one.
 type Alias struct {
 	Segment SegmentID
 	Pages   PageSet
 }
 
-// EncodeGraftState gives the record of g, without its key.
+// EncodeGraftState validates g and gives its record, without its key.
 func EncodeGraftState(g GraftState) ([]byte, error) {
+	if err := g.validate(); err != nil {
+		return nil, err
+	}
 	m := &graftpb.Graft{
 		Remote:     g.Remote[:],
 		SyncRemote: uint64(g.SyncPoint.Remote),
 		SyncLocal:  uint64(g.SyncPoint.Local),
+		ParentLsn:  uint64(g.ParentLSN),
+	}
+	if !g.Parent.IsZero() {
+		m.Parent = g.Parent[:]
 	}
 	if p := g.Pending; p != nil {
 		m.Pending = &graftpb.Pending{Record: p.Record.Bytes, Local: uint64(p.Local)}
@@ -70,6 +95,15 @@ func DecodeGraftState(local VolumeID, b []byte) (GraftState, error) {
 		Local:     local,
 		Remote:    remote,
 		SyncPoint: SyncPoint{Remote: LSN(m.SyncRemote), Local: LSN(m.SyncLocal)},
+		ParentLSN: LSN(m.ParentLsn),
+	}
+	if len(m.Parent) != 0 {
+		if g.Parent, err = VolumeIDFromBytes(m.Parent); err != nil {
+			return GraftState{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+	}
+	if err := g.validate(); err != nil {
+		return GraftState{}, err
 	}
 	if m.Pending != nil {
 		rec, err := DecodeCommit(m.Pending.Record)
@@ -126,4 +160,24 @@ func DecodeSegmentState(b []byte) (s SegmentState, err error) {
 		s.Aliases = append(s.Aliases, a)
 	}
 	return s, nil
+}
+
+// EncodeApplied gives the record of a, made longer by pad bytes of zeros.
+func EncodeApplied(a Applied, pad int) ([]byte, error) {
+	return EncodeRecord(KindApplied, &graftpb.Applied{Sequence: a.Sequence, Clean: a.Clean, Padding: make([]byte, pad)})
+}
+
+// DecodeApplied reads what [EncodeApplied] gave, whatever the padding. It
+// returns ErrCorrupt or ErrVersion.
+func DecodeApplied(b []byte) (Applied, error) {
+	var m graftpb.Applied
+	if err := DecodeRecord(KindApplied, b, &m); err != nil {
+		return Applied{}, err
+	}
+	for _, c := range m.Padding {
+		if c != 0 {
+			return Applied{}, fmt.Errorf("%w: padding with %x where zeros are", ErrCorrupt, c)
+		}
+	}
+	return Applied{Sequence: m.Sequence, Clean: m.Clean}, nil
 }

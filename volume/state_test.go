@@ -28,6 +28,9 @@ func TestGraftStateRoundTrip(t *testing.T) {
 			g.Remote = rec.Commit.Volume
 			g.Pending = &Pending{Record: rec, Local: LSN(rapid.Uint64().Draw(t, "pending local"))}
 		}
+		if rapid.Bool().Draw(t, "fork") {
+			g.Parent, g.ParentLSN = drawVolumeID(t), LSN(rapid.Uint64Min(1).Draw(t, "parent LSN"))
+		}
 		b, err := EncodeGraftState(g)
 		if err != nil {
 			t.Fatal(err)
@@ -64,6 +67,7 @@ func someGraftState(tb testing.TB) GraftState {
 	return GraftState{
 		Local: otherVolume, Remote: someVolume, SyncPoint: SyncPoint{Remote: 4, Local: 9},
 		Pending: &Pending{Record: pushedCommit(tb), Local: 11},
+		Parent:  otherVolume, ParentLSN: 3,
 	}
 }
 
@@ -83,10 +87,25 @@ func TestStatesRefuseEveryDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	applied, err := EncodeApplied(Applied{Sequence: 300, Clean: true}, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := EncodeIndex(someIndex)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := EncodeLeaf(someLeaf())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		good   []byte
 		decode func([]byte) error
 	}{
+		"applied": {applied, func(b []byte) error { _, err := DecodeApplied(b); return err }},
+		"index":   {index, func(b []byte) error { _, err := DecodeIndex(b); return err }},
+		"leaf":    {leaf, func(b []byte) error { _, err := DecodeLeaf(b); return err }},
 		"graft":   {graft, func(b []byte) error { _, err := DecodeGraftState(otherVolume, b); return err }},
 		"segment": {segment, func(b []byte) error { _, err := DecodeSegmentState(b); return err }},
 	} {
@@ -121,6 +140,10 @@ func TestDecodeGraftStateRefusesWhatCannotBe(t *testing.T) {
 		"remote of a segment":  {Remote: someSegment[:]},
 		"pending without one":  {Remote: otherVolume[:], Pending: &graftpb.Pending{Local: 1}},
 		"pending of old bytes": {Remote: otherVolume[:], Pending: &graftpb.Pending{Record: []byte("GRFT")}},
+		"parent without LSN":   {Remote: otherVolume[:], Parent: someVolume[:]},
+		"LSN without parent":   {Remote: otherVolume[:], ParentLsn: 1},
+		"parent of a segment":  {Remote: otherVolume[:], Parent: someSegment[:], ParentLsn: 1},
+		"short parent":         {Remote: otherVolume[:], Parent: someVolume[:15], ParentLsn: 1},
 	} {
 		if g, err := DecodeGraftState(someVolume, sealMessage(t, KindGraft, m)); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %+v, %v", name, g, err)
@@ -131,6 +154,32 @@ func TestDecodeGraftStateRefusesWhatCannotBe(t *testing.T) {
 	m := &graftpb.Graft{Remote: otherVolume[:], Pending: &graftpb.Pending{Record: sealMessage(t, KindCommit, newer)}}
 	if g, err := DecodeGraftState(someVolume, sealMessage(t, KindGraft, m)); !errors.Is(err, ErrVersion) {
 		t.Errorf("pending of a newer version: %+v, %v", g, err)
+	}
+}
+
+func TestEncodeGraftStateRefusesHalfAParent(t *testing.T) {
+	for _, g := range []GraftState{{Remote: someVolume, Parent: otherVolume}, {Remote: someVolume, ParentLSN: 1}} {
+		if b, err := EncodeGraftState(g); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%+v: %x, %v", g, b, err)
+		}
+	}
+}
+
+func TestAppliedRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a := Applied{Sequence: rapid.Uint64().Draw(t, "sequence"), Clean: rapid.Bool().Draw(t, "clean")}
+		pad := rapid.IntRange(0, 3000).Draw(t, "pad")
+		b, err := EncodeApplied(a, pad)
+		if err != nil || len(b) < pad {
+			t.Fatalf("%d bytes, %v", len(b), err)
+		}
+		if got, err := DecodeApplied(b); err != nil || got != a {
+			t.Fatalf("read back as %+v, %v, wrote %+v", got, err, a)
+		}
+	})
+	m := &graftpb.Applied{Sequence: 1, Padding: []byte{0, 0, 1}}
+	if a, err := DecodeApplied(sealMessage(t, KindApplied, m)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("padding with a one: %+v, %v", a, err)
 	}
 }
 
@@ -208,6 +257,32 @@ func FuzzDecodeSegmentState(f *testing.F) {
 		}
 		if back, err := DecodeSegmentState(b); err != nil || !equalSegmentStates(back, s) {
 			t.Fatalf("read back as\n%+v, %v, wrote\n%+v", back, err, s)
+		}
+	})
+}
+
+func FuzzDecodeApplied(f *testing.F) {
+	for _, pad := range []int{0, 9} {
+		b, err := EncodeApplied(Applied{Sequence: 300, Clean: pad > 0}, pad)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b[envelopeSize:])
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		a, err := DecodeApplied(seal(KindApplied, formatVersion, payload))
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("another error: %v", err)
+			}
+			return
+		}
+		b, err := EncodeApplied(a, len(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := DecodeApplied(b); err != nil || back != a {
+			t.Fatalf("read back as %+v, %v, wrote %+v", back, err, a)
 		}
 	})
 }

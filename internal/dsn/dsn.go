@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // Config is what a data source name says. Empty fields were not given.
@@ -17,6 +20,7 @@ type Config struct {
 	Dir        string
 	Remote     string
 	AutoSync   time.Duration
+	PageCache  int64  // bytes
 	Mode       string // ro, rw or rwc
 	Pragmas    []string
 	TxLock     string
@@ -25,7 +29,7 @@ type Config struct {
 
 // keys are the parameters of both forms. A key that may repeat is in repeated.
 var (
-	keys     = []string{"tag", "dir", "remote", "autosync", "mode", "_pragma", "_txlock", "_timefmt"}
+	keys     = []string{"tag", "dir", "remote", "autosync", "pagecache", "mode", "_pragma", "_txlock", "_timefmt"}
 	repeated = []string{"_pragma"}
 )
 
@@ -163,6 +167,14 @@ func FromValues(values url.Values) (Config, error) {
 		}
 		c.AutoSync = d
 	}
+	if text := values.Get("pagecache"); text != "" {
+		n, err := humanize.ParseBytes(text)
+		if err != nil || n == 0 || n > 1<<50 {
+			fail("pagecache=%s is not a size like 64MB", text)
+			n = 0
+		}
+		c.PageCache = int64(n)
+	}
 	oneOf := func(key, value string, allowed ...string) {
 		if value != "" && !slices.Contains(allowed, value) {
 			fail("%s=%s is not one of %s", key, value, strings.Join(allowed, ", "))
@@ -195,6 +207,9 @@ func (c Config) URI() string {
 	add("remote", c.Remote)
 	if c.AutoSync > 0 {
 		add("autosync", c.AutoSync.String())
+	}
+	if c.PageCache > 0 {
+		add("pagecache", strconv.FormatInt(c.PageCache, 10))
 	}
 	add("mode", c.Mode)
 	for _, p := range c.Pragmas {

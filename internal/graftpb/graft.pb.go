@@ -335,6 +335,8 @@ type Graft struct {
 	SyncRemote    uint64                 `protobuf:"varint,2,opt,name=sync_remote,json=syncRemote,proto3" json:"sync_remote,omitempty"` // SyncPoint: LSN of the remote Volume; 0 before the first sync
 	SyncLocal     uint64                 `protobuf:"varint,3,opt,name=sync_local,json=syncLocal,proto3" json:"sync_local,omitempty"`    // SyncPoint: local commits up to it are in the remote
 	Pending       *Pending               `protobuf:"bytes,4,opt,name=pending,proto3" json:"pending,omitempty"`
+	Parent        []byte                 `protobuf:"bytes,5,opt,name=parent,proto3" json:"parent,omitempty"`                         // of a fork: VolumeID of the remote Volume that its own continues
+	ParentLsn     uint64                 `protobuf:"varint,6,opt,name=parent_lsn,json=parentLsn,proto3" json:"parent_lsn,omitempty"` // and the commit in it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -395,6 +397,20 @@ func (x *Graft) GetPending() *Pending {
 		return x.Pending
 	}
 	return nil
+}
+
+func (x *Graft) GetParent() []byte {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *Graft) GetParentLsn() uint64 {
+	if x != nil {
+		return x.ParentLsn
+	}
+	return 0
 }
 
 // Pending is a push whose outcome is not known.
@@ -572,6 +588,197 @@ func (x *Alias) GetPages() []byte {
 	return nil
 }
 
+// Index says which Snapshots of a Graft the leaves of its page index are of.
+type Index struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SyncRemote    uint64                 `protobuf:"varint,1,opt,name=sync_remote,json=syncRemote,proto3" json:"sync_remote,omitempty"`    // the base is the remote Volume at this LSN
+	SyncLocal     uint64                 `protobuf:"varint,2,opt,name=sync_local,json=syncLocal,proto3" json:"sync_local,omitempty"`       // the newest is the base and the local commits above this one
+	Local         uint64                 `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`                                // up to this one
+	BasePages     uint32                 `protobuf:"varint,4,opt,name=base_pages,json=basePages,proto3" json:"base_pages,omitempty"`       // page count of the base
+	NewestPages   uint32                 `protobuf:"varint,5,opt,name=newest_pages,json=newestPages,proto3" json:"newest_pages,omitempty"` // page count of the newest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Index) Reset() {
+	*x = Index{}
+	mi := &file_graft_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Index) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Index) ProtoMessage() {}
+
+func (x *Index) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Index.ProtoReflect.Descriptor instead.
+func (*Index) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Index) GetSyncRemote() uint64 {
+	if x != nil {
+		return x.SyncRemote
+	}
+	return 0
+}
+
+func (x *Index) GetSyncLocal() uint64 {
+	if x != nil {
+		return x.SyncLocal
+	}
+	return 0
+}
+
+func (x *Index) GetLocal() uint64 {
+	if x != nil {
+		return x.Local
+	}
+	return 0
+}
+
+func (x *Index) GetBasePages() uint32 {
+	if x != nil {
+		return x.BasePages
+	}
+	return 0
+}
+
+func (x *Index) GetNewestPages() uint32 {
+	if x != nil {
+		return x.NewestPages
+	}
+	return 0
+}
+
+// Leaf is the part of a page index that covers 256 consecutive pages.
+type Leaf struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Segments      []byte                 `protobuf:"bytes,1,opt,name=segments,proto3" json:"segments,omitempty"` // SegmentIDs, 16 bytes each, no two equal
+	Refs          []uint32               `protobuf:"varint,2,rep,packed,name=refs,proto3" json:"refs,omitempty"` // for each page the number of its Segment from 1; 0: never written
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Leaf) Reset() {
+	*x = Leaf{}
+	mi := &file_graft_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Leaf) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Leaf) ProtoMessage() {}
+
+func (x *Leaf) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Leaf.ProtoReflect.Descriptor instead.
+func (*Leaf) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Leaf) GetSegments() []byte {
+	if x != nil {
+		return x.Segments
+	}
+	return nil
+}
+
+func (x *Leaf) GetRefs() []uint32 {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+// Applied says how far the redo journal is in the store.
+type Applied struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"` // the newest record that is
+	Clean         bool                   `protobuf:"varint,2,opt,name=clean,proto3" json:"clean,omitempty"`       // nothing is stored that nothing refers to
+	Padding       []byte                 `protobuf:"bytes,3,opt,name=padding,proto3" json:"padding,omitempty"`    // so that the record lies in the value log
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Applied) Reset() {
+	*x = Applied{}
+	mi := &file_graft_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Applied) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Applied) ProtoMessage() {}
+
+func (x *Applied) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Applied.ProtoReflect.Descriptor instead.
+func (*Applied) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Applied) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Applied) GetClean() bool {
+	if x != nil {
+		return x.Clean
+	}
+	return false
+}
+
+func (x *Applied) GetPadding() []byte {
+	if x != nil {
+		return x.Padding
+	}
+	return nil
+}
+
 var File_graft_proto protoreflect.FileDescriptor
 
 const file_graft_proto_rawDesc = "" +
@@ -602,14 +809,17 @@ const file_graft_proto_rawDesc = "" +
 	"\x06Footer\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06length\x18\x02 \x01(\rR\x06length\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\x8c\x01\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xc3\x01\n" +
 	"\x05Graft\x12\x16\n" +
 	"\x06remote\x18\x01 \x01(\fR\x06remote\x12\x1f\n" +
 	"\vsync_remote\x18\x02 \x01(\x04R\n" +
 	"syncRemote\x12\x1d\n" +
 	"\n" +
 	"sync_local\x18\x03 \x01(\x04R\tsyncLocal\x12+\n" +
-	"\apending\x18\x04 \x01(\v2\x11.graft.v1.PendingR\apending\"7\n" +
+	"\apending\x18\x04 \x01(\v2\x11.graft.v1.PendingR\apending\x12\x16\n" +
+	"\x06parent\x18\x05 \x01(\fR\x06parent\x12\x1d\n" +
+	"\n" +
+	"parent_lsn\x18\x06 \x01(\x04R\tparentLsn\"7\n" +
 	"\aPending\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\fR\x06record\x12\x14\n" +
 	"\x05local\x18\x02 \x01(\x04R\x05local\"\x90\x01\n" +
@@ -620,7 +830,23 @@ const file_graft_proto_rawDesc = "" +
 	"\aaliases\x18\x04 \x03(\v2\x0f.graft.v1.AliasR\aaliases\"7\n" +
 	"\x05Alias\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\fR\asegment\x12\x14\n" +
-	"\x05pages\x18\x02 \x01(\fR\x05pagesB\x18Z\x16graft/internal/graftpbb\x06proto3"
+	"\x05pages\x18\x02 \x01(\fR\x05pages\"\x9f\x01\n" +
+	"\x05Index\x12\x1f\n" +
+	"\vsync_remote\x18\x01 \x01(\x04R\n" +
+	"syncRemote\x12\x1d\n" +
+	"\n" +
+	"sync_local\x18\x02 \x01(\x04R\tsyncLocal\x12\x14\n" +
+	"\x05local\x18\x03 \x01(\x04R\x05local\x12\x1d\n" +
+	"\n" +
+	"base_pages\x18\x04 \x01(\rR\tbasePages\x12!\n" +
+	"\fnewest_pages\x18\x05 \x01(\rR\vnewestPages\"6\n" +
+	"\x04Leaf\x12\x1a\n" +
+	"\bsegments\x18\x01 \x01(\fR\bsegments\x12\x12\n" +
+	"\x04refs\x18\x02 \x03(\rR\x04refs\"U\n" +
+	"\aApplied\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05clean\x18\x02 \x01(\bR\x05clean\x12\x18\n" +
+	"\apadding\x18\x03 \x01(\fR\apaddingB\x18Z\x16graft/internal/graftpbb\x06proto3"
 
 var (
 	file_graft_proto_rawDescOnce sync.Once
@@ -634,7 +860,7 @@ func file_graft_proto_rawDescGZIP() []byte {
 	return file_graft_proto_rawDescData
 }
 
-var file_graft_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_graft_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_graft_proto_goTypes = []any{
 	(*Commit)(nil),       // 0: graft.v1.Commit
 	(*Segment)(nil),      // 1: graft.v1.Segment
@@ -644,6 +870,9 @@ var file_graft_proto_goTypes = []any{
 	(*Pending)(nil),      // 5: graft.v1.Pending
 	(*SegmentState)(nil), // 6: graft.v1.SegmentState
 	(*Alias)(nil),        // 7: graft.v1.Alias
+	(*Index)(nil),        // 8: graft.v1.Index
+	(*Leaf)(nil),         // 9: graft.v1.Leaf
+	(*Applied)(nil),      // 10: graft.v1.Applied
 }
 var file_graft_proto_depIdxs = []int32{
 	1, // 0: graft.v1.Commit.segments:type_name -> graft.v1.Segment
@@ -670,7 +899,7 @@ func file_graft_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_graft_proto_rawDesc), len(file_graft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
