@@ -47,6 +47,16 @@ var (
 	ErrClosed = store.ErrClosed
 )
 
+// Errors of what writes to the local store.
+var (
+	ErrFull     = store.ErrFull
+	ErrPoisoned = store.ErrPoisoned
+	ErrDeleted  = snapshot.ErrDeleted
+)
+
+// ErrReaderClosed is returned by a Reader after Close.
+var ErrReaderClosed = snapshot.ErrReaderClosed
+
 // Errors of what is read, from disk or bucket.
 var (
 	ErrCorrupt = volume.ErrCorrupt
@@ -65,4 +75,6 @@ var (
 	ErrNoVolume       = graftsync.ErrNoVolume
 	ErrRemoteMismatch = graftsync.ErrRemoteMismatch
 	ErrDiverged       = graftsync.ErrDiverged
+	ErrForked         = graftsync.ErrForked
+	ErrPending        = snapshot.ErrPending
 )

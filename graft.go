@@ -32,7 +32,6 @@ import (
 	"graft/objstore"
 	"graft/snapshot"
 	graftsync "graft/sync"
-	"graft/volume"
 	"graft/volume/store"
 )
 
@@ -51,6 +50,7 @@ type directory struct {
 	log     *slog.Logger
 	bucket  *objstore.Bucket // nil: no remote
 	store   *store.Store
+	heads   *snapshot.Heads
 	remote  *graftsync.Remote
 	stop    context.CancelFunc // ends autosync
 	stopped chan struct{}      // closed when autosync has ended
@@ -62,7 +62,6 @@ type directory struct {
 	mu struct {
 		sync.Mutex
 		grafts map[string]*Graft
-		heads  map[volume.VolumeID]*snapshot.Head
 	}
 }
 
@@ -115,8 +114,8 @@ func (db *DB) Close() error {
 func openDirectory(ctx context.Context, path string, o Options) (_ *directory, err error) {
 	d := &directory{path: path, opts: o, log: o.logger(), turn: make(chan struct{}, 1), stopped: make(chan struct{})}
 	d.mu.grafts = make(map[string]*Graft)
-	d.mu.heads = make(map[volume.VolumeID]*snapshot.Head)
-	d.store, err = store.Open(path, store.Options{Logger: o.Logger})
+	d.heads = snapshot.NewHeads(d.log)
+	d.store, err = store.Open(path, store.Options{CacheSize: o.PageCache, Live: d.heads.Live, Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +135,7 @@ func openDirectory(ctx context.Context, path string, o Options) (_ *directory, e
 		return nil, err
 	}
 	d.remote = graftsync.NewRemote(d.bucket, d.store, d.log)
+	d.heads.Start(d.store, d.remote)
 	auto, stop := context.WithCancel(context.Background())
 	d.stop = stop
 	go func() {
@@ -161,7 +161,7 @@ func (d *directory) close() error {
 	d.stop()
 	<-d.stopped
 	d.remote.Close()
-	err := d.store.Close()
+	err := errors.Join(d.heads.Close(), d.store.Close())
 	if d.bucket != nil {
 		err = errors.Join(err, d.bucket.Close())
 	}
@@ -187,36 +187,6 @@ func (d *directory) RemoteStats() RemoteStats {
 	return d.bucket.Stats()
 }
 
-// TagInfo is a Tag with what it names.
-type TagInfo struct {
-	Name   string
-	Graft  VolumeID // local Volume, which is the key of the Graft
-	Remote VolumeID
-	Status Status
-}
-
-// Tags gives all Tags in the order of their names. It reads the local store
-// alone.
-func (d *directory) Tags(ctx context.Context) ([]TagInfo, error) {
-	tags, err := d.store.Tags()
-	if err != nil {
-		return nil, err
-	}
-	infos := make([]TagInfo, 0, len(tags))
-	for _, t := range tags {
-		g, err := d.Graft(ctx, t.Name)
-		if err != nil {
-			return nil, err
-		}
-		info, err := g.Info()
-		if err != nil {
-			return nil, err
-		}
-		infos = append(infos, TagInfo{Name: t.Name, Graft: info.Graft, Remote: info.Remote, Status: info.Status})
-	}
-	return infos, nil
-}
-
 // Graft gives the Graft that tag names. Where there is none, it gives an empty
 // one that the first commit stores together with its Tag: [Graft.Exists] tells
 // the two apart. It reads no page.
@@ -235,18 +205,18 @@ func (d *directory) Graft(ctx context.Context, tag string) (*Graft, error) {
 		return nil, err
 	}
 	defer unlock()
-	return d.openGraftLocked(tag)
+	return d.openGraftLocked(ctx, tag)
 }
 
 // openGraftLocked opens the Graft of a tag. The caller holds the turn.
-func (d *directory) openGraftLocked(tag string) (*Graft, error) {
+func (d *directory) openGraftLocked(ctx context.Context, tag string) (*Graft, error) {
 	d.mu.Lock()
 	g := d.mu.grafts[tag]
 	d.mu.Unlock()
 	if g != nil {
 		return g, nil
 	}
-	head, err := d.openTagLocked(tag)
+	head, err := d.openTagLocked(ctx, tag)
 	if err != nil {
 		return nil, err
 	}
@@ -258,33 +228,15 @@ func (d *directory) openGraftLocked(tag string) (*Graft, error) {
 	return g, nil
 }
 
-func (d *directory) openTagLocked(tag string) (*snapshot.Head, error) {
+func (d *directory) openTagLocked(ctx context.Context, tag string) (*snapshot.Head, error) {
 	local, err := d.store.Tag(tag)
 	if errors.Is(err, store.ErrNotFound) {
-		return snapshot.NewHead(d.store, d.remote, d.log, tag), nil
+		return d.heads.New(tag), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	return d.openHeadLocked(local)
-}
-
-// openHeadLocked gives the one Head of a Graft. The caller holds the turn.
-func (d *directory) openHeadLocked(local volume.VolumeID) (*snapshot.Head, error) {
-	d.mu.Lock()
-	head := d.mu.heads[local]
-	d.mu.Unlock()
-	if head != nil {
-		return head, nil
-	}
-	head, err := snapshot.OpenHead(d.store, d.remote, d.log, local)
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.mu.heads[local] = head
-	return head, nil
+	return d.heads.Open(ctx, local)
 }
 
 func (d *directory) lockTurn(ctx context.Context) (unlock func(), err error) {

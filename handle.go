@@ -2,17 +2,10 @@ package graft
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"graft/snapshot"
-	"graft/volume/store"
 )
-
-// ErrUnpushed is returned by Clone when the Graft that the Tag names has commits
-// that are not pushed: they would be out of reach.
-var ErrUnpushed = errors.New("graft: commits are not pushed")
 
 // Graft is the database that a Tag names. It follows its Tag: after a Clone the
 // same handle shows the clone. All methods are safe for concurrent use.
@@ -55,11 +48,17 @@ func (g *Graft) Info() (Info, error) {
 	}, nil
 }
 
-// Reader reads the newest Snapshot of the Graft.
+// Reader reads the newest Snapshot of the Graft, whose pages stay in the data
+// directory until the caller closes it.
 func (g *Graft) Reader() *Reader { return g.head.Load().Reader() }
 
-// View calls fn with a Reader of the newest Snapshot.
-func (g *Graft) View(fn func(*Reader) error) error { return fn(g.Reader()) }
+// View calls fn with a Reader of the newest Snapshot, which is closed when fn
+// returns.
+func (g *Graft) View(fn func(*Reader) error) error {
+	r := g.Reader()
+	defer r.Close()
+	return fn(r)
+}
 
 // Writer waits until it is the only Writer of the Graft, or until ctx ends, and
 // stands on the newest Snapshot. Discard must follow in every case, after
@@ -128,76 +127,6 @@ func (g *Graft) Pull(ctx context.Context) (Pulled, error) {
 // out.
 func (g *Graft) Push(ctx context.Context) (Pushed, error) {
 	return g.dir.remote.Push(ctx, g.head.Load())
-}
-
-// Clone points the Graft's Tag at a new Graft of remote Volume v, at its newest
-// commit. It fetches no page, and waits for the open Writer. A Graft with
-// commits that are not pushed is not given up: that is ErrUnpushed.
-func (g *Graft) Clone(ctx context.Context, v VolumeID) error {
-	if !g.dir.HasRemote() {
-		return ErrNoRemote
-	}
-	if err := g.checkPushed(g.head.Load()); err != nil {
-		return fmt.Errorf("clone: %w", err) // before anything is stored
-	}
-	state, err := g.dir.remote.Clone(ctx, v)
-	if err != nil {
-		return err
-	}
-	if err := g.point(ctx, state.Local); err != nil {
-		return fmt.Errorf("clone: %w", err)
-	}
-	return nil
-}
-
-// point lets the Tag name another Graft.
-func (g *Graft) point(ctx context.Context, local VolumeID) error {
-	old, unlockWriter, err := g.lockHead(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlockWriter()
-	if err := g.checkPushed(old); err != nil {
-		return err
-	}
-	unlock, err := g.dir.lockTurn(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	head, err := g.dir.openHeadLocked(local)
-	if err != nil {
-		return err
-	}
-	err = g.dir.store.Apply(store.Change{Tags: []store.Tag{{Name: g.tag, Graft: local}}})
-	if err != nil {
-		return err
-	}
-	g.head.Store(head)
-	return nil
-}
-
-func (g *Graft) checkPushed(head *snapshot.Head) error {
-	if n := head.State().Unpushed().Len(); n > 0 {
-		return fmt.Errorf("%w: tag %s has %d of them; push them, or use another tag", ErrUnpushed, g.tag, n)
-	}
-	return nil
-}
-
-// lockHead takes the write lock of the Head that the Tag names, whatever that
-// is by then.
-func (g *Graft) lockHead(ctx context.Context) (*snapshot.Head, func(), error) {
-	for {
-		head := g.head.Load()
-		unlock, err := head.LockWrite(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		if g.head.Load() == head {
-			return head, unlock, nil
-		}
-		unlock()
-	}
 }
 
 // Audit counts the pages of the remote Volume at the SyncPoint that are stored

@@ -31,6 +31,9 @@ type Options struct {
 	// Zero: never.
 	AutoSync time.Duration
 
+	// PageCache bounds the cache of pages in memory, in bytes. Zero: 32 MiB.
+	PageCache int64
+
 	// Logger gets what happens in the background. Nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -48,6 +51,9 @@ func (o *Options) Validate() error {
 	var errs []error
 	if o.Remote != "" && o.Bucket != nil {
 		errs = append(errs, errors.New("graft: options: both Remote and Bucket are set"))
+	}
+	if o.PageCache < 0 {
+		errs = append(errs, fmt.Errorf("graft: options: PageCache is %d, below zero", o.PageCache))
 	}
 	if o.AutoSync < 0 {
 		errs = append(errs, fmt.Errorf("graft: options: AutoSync is %v, below zero", o.AutoSync))
@@ -82,6 +88,9 @@ func (o *Options) accepts(other Options) error {
 	}
 	if other.AutoSync != 0 && other.AutoSync != o.AutoSync {
 		names = append(names, "autosync")
+	}
+	if other.PageCache != 0 && other.PageCache != o.PageCache {
+		names = append(names, "pagecache")
 	}
 	if len(names) > 0 {
 		return fmt.Errorf("graft: it is open in this process with another %s", strings.Join(names, " and "))

@@ -12,13 +12,14 @@
 //	           data of applications
 //	remote     the URL of the bucket; without it that of GRAFT_REMOTE, or none
 //	autosync   interval, as 10s, at which all Tags are pulled and pushed
+//	pagecache  size of the cache of pages in memory, as 64MB; 32 MiB without it
 //	mode       ro: read only, and the Tag must exist; rw: it must exist;
 //	           rwc (default)
 //	_pragma    a pragma for each connection, as busy_timeout(1000); may repeat
 //	_txlock    how BEGIN locks: immediate (default), deferred, exclusive
 //	_timefmt   how times are written, as in go-sqlite3's driver
 //
-// dir, remote and autosync belong to the data directory: all who have it open
+// dir, remote, autosync and pagecache belong to the data directory: all who have it open
 // in a process share one store, and give the same or nothing. tag and the rest
 // are each connection's.
 //

@@ -23,6 +23,9 @@ var (
 	// ErrDiverged is returned when local commits that are not pushed stand
 	// against commits of the remote Volume that are not pulled.
 	ErrDiverged = errors.New("graft: diverged")
+
+	// ErrDeleted is returned by what would write to a Graft that was deleted.
+	ErrDeleted = errors.New("graft: the graft was deleted")
 )
 
 // Head is the newest Snapshot of one Graft and what moves it.
@@ -34,20 +37,29 @@ var (
 // taken in this order: a program that has a Writer open may fetch and push,
 // and so nobody waits for a Writer while holding the sync lock.
 type Head struct {
-	store  *store.Store
-	source PageSource
-	log    *slog.Logger
+	heads *Heads
+	store *store.Store
+	log   *slog.Logger
 
 	sync  chan struct{} // full while the sync lock is held
 	write chan struct{} // full while the write lock is held
 
+	saved savedIndex
+
 	mu struct {
 		sync.Mutex
-		state  volume.GraftState
-		unborn string     // the Tag that the first commit makes, or ""
-		local  volume.LSN // newest local commit
-		snap   *Snapshot
-		base   *Root // of the remote Volume at the SyncPoint
+		state   volume.GraftState
+		unborn  string     // the Tag that the first commit makes, or ""
+		deleted bool       // it takes no writes, and is there for its Readers
+		local   volume.LSN // newest local commit
+		snap    *Snapshot
+		base    *Root // of the remote Volume at the SyncPoint
+
+		pins    map[*Snapshot]int                   // open Readers
+		pending map[volume.SegmentID]volume.PageSet // pages of the pending commit
+		adopted []func()                            // ends the hold on local Segments that an alias names; see Adopt
+		missed  *missed                             // commits since an Adopt began; nil when none runs
+		unsaved int                                 // commits since the index was saved
 	}
 }
 
@@ -64,68 +76,57 @@ func (s State) Unpushed() volume.LSNRange {
 	return volume.LSNRange{First: s.SyncPoint.Local + 1, Last: s.LocalHead}
 }
 
-func newHead(st *store.Store, source PageSource, log *slog.Logger) *Head {
-	return &Head{store: st, source: source, log: log, sync: make(chan struct{}, 1), write: make(chan struct{}, 1)}
-}
-
-// NewHead gives the Head of a Graft that does not exist yet: its first commit
-// stores it, and tag with it.
-func NewHead(st *store.Store, source PageSource, log *slog.Logger, tag string) *Head {
-	h := newHead(st, source, log)
-	h.mu.state = volume.GraftState{Local: volume.NewVolumeID(), Remote: volume.NewVolumeID()}
-	h.mu.unborn = tag
-	h.mu.base = &Root{}
-	h.mu.snap = &Snapshot{root: h.mu.base}
+func newHead(hs *Heads) *Head {
+	h := &Head{heads: hs, store: hs.store, log: hs.log, sync: make(chan struct{}, 1), write: make(chan struct{}, 1)}
+	h.mu.pins = make(map[*Snapshot]int)
 	return h
-}
-
-// OpenHead gives the Head of the Graft whose local Volume is local. It reads
-// both logs.
-func OpenHead(st *store.Store, source PageSource, log *slog.Logger, local volume.VolumeID) (*Head, error) {
-	state, err := st.Graft(local)
-	if err != nil {
-		return nil, fmt.Errorf("open graft %s: %w", local, err)
-	}
-	head, err := st.Head(local)
-	if err != nil {
-		return nil, fmt.Errorf("open graft %s: %w", local, err)
-	}
-	if head < state.SyncPoint.Local {
-		log.Warn("local log ends below what was pushed", "volume", local, "head", head, "pushed", state.SyncPoint.Local)
-		head = state.SyncPoint.Local
-	}
-	h := newHead(st, source, log)
-	base, err := h.replay(&Root{}, state.Remote, volume.LSNRange{First: 1, Last: state.SyncPoint.Remote})
-	if err != nil {
-		return nil, fmt.Errorf("open graft %s: %w", local, err)
-	}
-	root, err := h.replay(base, local, volume.LSNRange{First: state.SyncPoint.Local + 1, Last: head})
-	if err != nil {
-		return nil, fmt.Errorf("open graft %s: %w", local, err)
-	}
-	h.mu.state, h.mu.local, h.mu.base = state, head, base
-	h.mu.snap = &Snapshot{layers: layersOf(state, head), root: root}
-	return h, nil
-}
-
-// replay applies a range of commits of one Volume to a Root.
-func (h *Head) replay(r *Root, v volume.VolumeID, lsns volume.LSNRange) (*Root, error) {
-	err := h.store.Log(v, lsns, func(rec volume.Record) error {
-		r = r.Apply(&rec.Commit)
-		return nil
-	})
-	return r, err
 }
 
 // State gives the state of the Graft now.
 func (h *Head) State() State {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	return h.stateLocked()
+}
+
+func (h *Head) stateLocked() State {
 	return State{GraftState: h.mu.state, LocalHead: h.mu.local, Snapshot: h.mu.snap, Unborn: h.mu.unborn != ""}
 }
 
-// Reader reads the newest Snapshot.
-func (h *Head) Reader() *Reader { return &Reader{head: h, snap: h.State().Snapshot} }
+// Reader reads the newest Snapshot. The caller closes it.
+func (h *Head) Reader() *Reader {
+	_, r := h.Pin()
+	return r
+}
+
+// Pin gives the state of the Graft now together with a Reader of its Snapshot,
+// which the caller closes.
+func (h *Head) Pin() (State, *Reader) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.stateLocked(), h.pinLocked(h.mu.snap)
+}
+
+// pinLocked gives a Reader of s. The caller holds the state lock, and s is the
+// newest Snapshot or pinned by somebody.
+func (h *Head) pinLocked(s *Snapshot) *Reader {
+	h.mu.pins[s]++
+	return &Reader{head: h, snap: s}
+}
+
+func (h *Head) pin(s *Snapshot) *Reader {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pinLocked(s)
+}
+
+func (h *Head) unpin(s *Snapshot) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.pins[s]--; h.mu.pins[s] == 0 {
+		delete(h.mu.pins, s)
+	}
+}
 
 // Writer waits until it is the only Writer, or until ctx ends, and stands on
 // the newest Snapshot.
@@ -133,7 +134,7 @@ func (h *Head) Writer(ctx context.Context) (*Writer, error) {
 	if _, err := h.LockWrite(ctx); err != nil { // Discard unlocks
 		return nil, err
 	}
-	return newWriter(h, h.State().Snapshot), nil
+	return h.newWriter()
 }
 
 // TryWriter gives a Writer that stands on r's Snapshot. It does not wait:
@@ -148,12 +149,22 @@ func (h *Head) TryWriter(r *Reader) (*Writer, error) {
 	default:
 		return nil, ErrBusy
 	}
-	snap := h.State().Snapshot
-	if snap.version != r.snap.version {
+	if h.State().Snapshot.version != r.snap.version {
 		<-h.write
 		return nil, ErrStale
 	}
-	return newWriter(h, snap), nil
+	return h.newWriter()
+}
+
+// newWriter gives the Writer of a caller that holds the write lock.
+func (h *Head) newWriter() (*Writer, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.deleted {
+		<-h.write
+		return nil, ErrDeleted
+	}
+	return newWriter(h.pinLocked(h.mu.snap)), nil
 }
 
 // Busy tells whether a Writer is open.
@@ -180,27 +191,21 @@ func lock(ctx context.Context, c chan struct{}, op string) (unlock func(), err e
 
 // presence counts the pages of r that are stored here.
 func (h *Head) presence(ctx context.Context, r *Root) (p Presence, err error) {
-	for idx := volume.PageIdx(1); r.count.Has(idx); idx++ {
+	err = r.Each(ctx, func(idx volume.PageIdx, id volume.SegmentID) error {
 		if idx%1024 == 0 && ctx.Err() != nil {
-			return p, context.Cause(ctx)
-		}
-		id, err := r.Lookup(ctx, idx)
-		if err != nil {
-			return p, err
-		}
-		if id.IsZero() {
-			continue
+			return context.Cause(ctx)
 		}
 		has, err := h.store.HasPage(id, idx)
 		if err != nil {
-			return p, err
+			return err
 		}
 		p.Written++
 		if has {
 			p.Present++
 		}
-	}
-	return p, nil
+		return nil
+	})
+	return p, err
 }
 
 // RemotePresence counts the pages of the remote Volume at the SyncPoint that

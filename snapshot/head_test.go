@@ -107,7 +107,7 @@ func TestSnapshotsNameTheirLayers(t *testing.T) {
 
 func TestOpenHeadRefusesWhatIsNotThere(t *testing.T) {
 	g := newGraft(t)
-	if _, err := OpenHead(g.store, g.source, quiet, volume.NewVolumeID()); !errors.Is(err, store.ErrNotFound) {
+	if _, err := g.heads.Open(t.Context(), volume.NewVolumeID()); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("unknown graft: %v", err)
 	}
 	g.update(t, func(w *Writer) { write(t, w, 1, 1, 1) })
@@ -115,7 +115,8 @@ func TestOpenHeadRefusesWhatIsNotThere(t *testing.T) {
 
 	state.SyncPoint.Remote = 1
 	apply(t, g, store.Change{Grafts: []volume.GraftState{state}})
-	if _, err := OpenHead(g.store, g.source, quiet, state.Local); !errors.Is(err, volume.ErrCorrupt) {
+	g.forget()
+	if _, err := g.heads.Open(t.Context(), state.Local); !errors.Is(err, volume.ErrCorrupt) {
 		t.Errorf("remote log with a gap: %v", err)
 	}
 	state.SyncPoint.Remote = 0
@@ -124,9 +125,16 @@ func TestOpenHeadRefusesWhatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	apply(t, g, store.Change{Grafts: []volume.GraftState{state}, Commits: []volume.Record{rec}})
-	if _, err := OpenHead(g.store, g.source, quiet, state.Local); !errors.Is(err, volume.ErrCorrupt) {
+	if _, err := g.heads.Open(t.Context(), state.Local); !errors.Is(err, volume.ErrCorrupt) {
 		t.Errorf("local log with a gap: %v", err)
 	}
+}
+
+// forget lets the next Open read the store.
+func (g *graft) forget() {
+	g.heads.mu.Lock()
+	defer g.heads.mu.Unlock()
+	clear(g.heads.mu.heads)
 }
 
 func apply(t *testing.T, g *graft, c store.Change) {
@@ -147,7 +155,9 @@ func TestOpenHeadGoesOnAboveTheWatermark(t *testing.T) {
 	apply(t, g, store.Change{Grafts: []volume.GraftState{state}})
 
 	var said bytes.Buffer
-	head, err := OpenHead(g.store, g.source, slog.New(slog.NewTextHandler(&said, nil)), state.Local)
+	g.forget()
+	g.heads.log = slog.New(slog.NewTextHandler(&said, nil))
+	head, err := g.heads.Open(t.Context(), state.Local)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -76,6 +77,7 @@ func (f *fakeSource) asked() []pageKey {
 type graft struct {
 	dir    string
 	store  *store.Store
+	heads  *Heads
 	source *fakeSource
 	head   *Head
 }
@@ -87,19 +89,27 @@ func newGraft(t *testing.T) *graft {
 	t.Helper()
 	g := &graft{dir: t.TempDir(), source: &fakeSource{}}
 	g.openStore(t)
-	t.Cleanup(func() {
-		if err := g.store.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	g.head = NewHead(g.store, g.source, quiet, "main")
+	t.Cleanup(func() { g.close(t) })
+	g.head = g.heads.New("main")
 	return g
 }
 
 func (g *graft) openStore(t rapid.TB) {
 	t.Helper()
 	var err error
-	if g.store, err = store.Open(g.dir, store.Options{}); err != nil {
+	g.heads = NewHeads(quiet)
+	if g.store, err = store.Open(g.dir, store.Options{Live: g.heads.Live}); err != nil {
+		t.Fatal(err)
+	}
+	g.heads.Start(g.store, g.source)
+}
+
+func (g *graft) close(t rapid.TB) {
+	t.Helper()
+	if err := g.heads.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
+		t.Fatal(err)
+	}
+	if err := g.store.Close(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -107,6 +117,17 @@ func (g *graft) openStore(t rapid.TB) {
 // reopen closes the store and opens the Graft again.
 func (g *graft) reopen(t rapid.TB) {
 	t.Helper()
+	g.close(t)
+	g.openStore(t)
+	g.reopenHead(t)
+}
+
+// crash opens the Graft again as a killed process would have left it: no index
+// is saved.
+func (g *graft) crash(t rapid.TB) {
+	t.Helper()
+	g.heads.stop()
+	<-g.heads.stopped
 	if err := g.store.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +137,7 @@ func (g *graft) reopen(t rapid.TB) {
 
 func (g *graft) reopenHead(t rapid.TB) {
 	t.Helper()
-	head, err := OpenHead(g.store, g.source, quiet, g.head.State().Local)
+	head, err := g.heads.Open(context.Background(), g.head.State().Local)
 	if err != nil {
 		t.Fatal(err)
 	}

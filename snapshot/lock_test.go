@@ -41,7 +41,7 @@ func TestTryWriterDoesNotWait(t *testing.T) {
 	contentOf(2, 1, 1, 2).set(2, 2, 1).check(t, w)
 	w.Discard()
 
-	other := NewHead(g.store, g.source, quiet, "other")
+	other := g.heads.New("other")
 	if _, err := g.head.TryWriter(other.Reader()); !errors.Is(err, ErrStale) {
 		t.Errorf("over a snapshot of another graft: %v", err)
 	}
@@ -80,7 +80,7 @@ func TestLocksAreTakenInTurn(t *testing.T) {
 }
 
 func testLocksInTurn(t *testing.T, lock func(*Head, context.Context) (func(), error)) {
-	h := NewHead(nil, nil, quiet, "main")
+	h := NewHeads(quiet).New("main")
 	unlock, err := lock(h, context.Background())
 	if err != nil {
 		t.Fatal(err)
@@ -114,7 +114,7 @@ func testLocksInTurn(t *testing.T, lock func(*Head, context.Context) (func(), er
 }
 
 func TestWriteAndSyncLocksAreTwo(t *testing.T) {
-	h := NewHead(nil, nil, quiet, "main")
+	h := NewHeads(quiet).New("main")
 	unlockSync, err := h.LockSync(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,9 @@ import (
 	"graft/volume"
 )
 
+// fewPages draws page counts around the borders of the first leaves.
+var fewPages = rapid.OneOf(rapid.IntRange(0, 20), rapid.IntRange(250, 260), rapid.IntRange(505, 520))
+
 // headModel is a Graft together with what it must read as.
 type headModel struct {
 	*graft
@@ -42,12 +45,12 @@ func (c content) equal(o content) bool {
 func (m *headModel) edit(t *rapid.T, w *Writer, c *content) {
 	for range rapid.IntRange(0, 5).Draw(t, "edits") {
 		if rapid.IntRange(0, 3).Draw(t, "edit") == 0 {
-			n := volume.PageCount(countGen.Draw(t, "page count"))
+			n := volume.PageCount(fewPages.Draw(t, "page count"))
 			setPageCount(t, w, n)
 			c.truncate(n)
 			continue
 		}
-		p := volume.PageIdx(1 + countGen.Draw(t, "page"))
+		p := volume.PageIdx(1 + fewPages.Draw(t, "page"))
 		n := rapid.SampledFrom([]volume.PageIdx{1, 1, 5, maxStaged + 20}).Draw(t, "pages")
 		seed := rapid.Uint64Max(3).Draw(t, "content")
 		write(t, w, p, p+n-1, seed)
@@ -130,10 +133,10 @@ func (m *headModel) check(t *rapid.T) {
 func TestHeadBehavesAsItsVersions(t *testing.T) {
 	g := newGraft(t)
 	rapid.Check(t, func(t *rapid.T) {
-		g.head = NewHead(g.store, g.source, quiet, "main")
+		g.head = g.heads.New("main")
 		m := &headModel{graft: g, now: content{seeds: make(map[volume.PageIdx]uint64)}}
 		for range rapid.IntRange(1, 8).Draw(t, "steps") {
-			switch step := rapid.SampledFrom([]string{"transact", "transact", "transact", "keep", "push", "pull", "reopen head", "reopen store"}).Draw(t, "step"); {
+			switch step := rapid.SampledFrom([]string{"transact", "transact", "transact", "keep", "push", "pull", "save", "sweep", "crash", "reopen"}).Draw(t, "step"); {
 			case step == "transact":
 				m.transact(t)
 			case step == "keep":
@@ -143,10 +146,19 @@ func TestHeadBehavesAsItsVersions(t *testing.T) {
 			case step == "pull":
 				m.pull(t)
 			case m.head.State().Unborn: // nothing to open
-			case step == "reopen head":
-				m.reopenHead(t)
-			case step == "reopen store":
+			case step == "save":
+				if err := m.heads.save(context.Background(), 0); err != nil {
+					t.Fatal(err)
+				}
+			case step == "sweep":
+				if err := m.heads.Sweep(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			case step == "crash":
 				m.kept = nil // their store is closed
+				m.crash(t)
+			case step == "reopen":
+				m.kept = nil
 				m.reopen(t)
 			}
 			m.check(t)

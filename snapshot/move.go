@@ -12,10 +12,10 @@ import (
 // The steps that move a Head. Each writes one Change to the store and then
 // shows it under the state lock, so that a crash between the two loses nothing.
 
-// publish stores c as the next local commit and makes its Snapshot the newest.
-// The caller is the open Writer. The first commit of an unborn Graft stores the
-// Graft and its Tag too.
-func (h *Head) publish(c volume.Commit, change store.Change) (*Snapshot, volume.LSN, error) {
+// publish stores c as the next local commit and makes its Snapshot the newest,
+// of which it gives a Reader. The caller is the open Writer. The first commit of
+// an unborn Graft stores the Graft and its Tag too.
+func (h *Head) publish(ctx context.Context, c volume.Commit, change store.Change) (*Reader, volume.LSN, error) {
 	h.mu.Lock()
 	state, tag, root := h.mu.state, h.mu.unborn, h.mu.snap.root
 	c.Volume, c.LSN = state.Local, h.mu.local.Next()
@@ -25,21 +25,60 @@ func (h *Head) publish(c volume.Commit, change store.Change) (*Snapshot, volume.
 	if err != nil {
 		return nil, 0, err
 	}
+	next, err := root.Apply(ctx, &c)
+	if err != nil {
+		return nil, 0, err
+	}
+	replaced, err := replacedPages(ctx, root, &c)
+	if err != nil {
+		return nil, 0, err
+	}
 	change.Commits = []volume.Record{rec}
 	if tag != "" {
+		h.heads.register(state.Local, h)
 		change.Tags = []store.Tag{{Name: tag, Graft: state.Local}}
 		change.Grafts = []volume.GraftState{state}
 	}
+	defer h.store.Hold(change.Segment)() // until the Snapshot is shown
 	if err := h.store.Apply(change); err != nil {
 		return nil, 0, err
 	}
-	next := root.Apply(&c)
-
+	for _, ref := range replaced {
+		h.store.Replaced(ref)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.mu.local, h.mu.unborn = c.LSN, ""
+	if h.mu.missed != nil {
+		// An Adopt has begun: the Root is the base's with what it missed.
+		h.mu.missed.commits = append(h.mu.missed.commits, c)
+	}
 	h.show(next, true)
-	return h.mu.snap, c.LSN, nil
+	if h.mu.unsaved++; h.mu.unsaved >= saveEvery || h.store.NeedsSweep() {
+		h.heads.kick()
+	}
+	return h.pinLocked(h.mu.snap), c.LSN, nil
+}
+
+// replacedPages gives the pages of r that commit c takes the place of. Those that
+// it cuts off are left out: they show at the next sweep.
+func replacedPages(ctx context.Context, r *Root, c *volume.Commit) (refs []store.PageRef, err error) {
+	count := min(c.Kept, r.PageCount())
+	for i := range c.Segments {
+		for p := range c.Segments[i].Pages.All() {
+			if !count.Has(p) {
+				break // all others are above as well
+			}
+			id, err := r.Lookup(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			if !id.IsZero() {
+				refs = append(refs, store.PageRef{Segment: id, Idx: p})
+			}
+		}
+	}
+	return refs, nil
 }
 
 // show makes root the newest Snapshot. The caller holds the state lock.
@@ -52,46 +91,111 @@ func (h *Head) show(root *Root, changed bool) {
 }
 
 // SetPending stores p as the pending commit of the Graft, or none when p is
-// nil. When it returns, p and all local commits before it are durable. The
-// caller holds the sync lock.
-func (h *Head) SetPending(p *volume.Pending) error {
-	state := h.State().GraftState
+// nil; pages are the local ones that it was made of, which stay in the store as
+// long as it is pending. When SetPending returns, p and all local commits
+// before it are durable. The caller holds the sync lock.
+func (h *Head) SetPending(p *volume.Pending, pages []volume.Alias) error {
+	held := pagesBySegment(pages)
+	h.mu.Lock()
+	state := h.mu.state
+	if p != nil {
+		h.mu.pending = held
+	}
+	h.mu.Unlock()
+
 	state.Pending = p
 	if err := h.store.Apply(store.Change{Grafts: []volume.GraftState{state}}); err != nil {
 		return fmt.Errorf("store pending commit: %w", err)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.mu.state = state
+	h.mu.state, h.mu.pending = state, held
 	return nil
 }
+
+// missed gathers the commits that are published while an Adopt makes its Root.
+type missed struct{ commits []volume.Commit }
 
 // Adopt moves the SyncPoint over a push of ours that is in the remote:
 // p.Record is the next commit of the remote Volume, and aliases say where its
 // pages are stored here. The content stays what it is, so it neither waits for
 // a Writer nor disturbs one. The caller holds the sync lock.
-func (h *Head) Adopt(p volume.Pending, aliases []volume.Alias) error {
+//
+// From then on the Root names the remote Segments, as it would if the Graft
+// were opened anew.
+func (h *Head) Adopt(ctx context.Context, p volume.Pending, aliases []volume.Alias) (err error) {
+	later := &missed{}
 	h.mu.Lock()
 	state, base := h.mu.state, h.mu.base
+	above := volume.LSNRange{First: p.Local + 1, Last: h.mu.local}
+	h.mu.missed = later
 	h.mu.Unlock()
+	defer func() {
+		if err != nil {
+			h.mu.Lock()
+			h.mu.missed = nil
+			h.mu.Unlock()
+			err = fmt.Errorf("adopt push: %w", err)
+		}
+	}()
 
 	c := &p.Record.Commit
+	if base, err = base.Apply(ctx, c); err != nil {
+		return err
+	}
+	newest, err := h.replay(ctx, base, state.Local, above)
+	if err != nil {
+		return err
+	}
 	state.SyncPoint = volume.SyncPoint{Remote: c.LSN, Local: p.Local}
 	state.Pending = nil
 	change := store.Change{Grafts: []volume.GraftState{state}, Commits: []volume.Record{p.Record}}
 	for _, seg := range c.Segments {
 		change.Segments = append(change.Segments, volume.SegmentState{Volume: c.Volume, LSN: c.LSN, Segment: seg, Aliases: aliases})
 	}
-	if err := h.store.Apply(change); err != nil {
-		return fmt.Errorf("adopt push: %w", err)
+	// The pages are found through aliases now, which Names does not see: keep
+	// them until they are in Badger, and from the sweep that runs.
+	for _, a := range aliases {
+		release := h.store.Hold(a.Segment)
+		h.mu.Lock()
+		h.mu.adopted = append(h.mu.adopted, release)
+		h.mu.Unlock()
 	}
-	base = base.Apply(c)
+	if err := h.store.Apply(change); err != nil {
+		return err
+	}
+	return h.showAdopted(ctx, state, base, newest, later)
+}
 
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mu.state, h.mu.base = state, base
-	h.show(h.mu.snap.root, false)
-	return nil
+// showAdopted brings newest up to what was published meanwhile and shows it.
+func (h *Head) showAdopted(ctx context.Context, state volume.GraftState, base, newest *Root, later *missed) (err error) {
+	for {
+		h.mu.Lock()
+		commits := later.commits
+		if later.commits = nil; len(commits) == 0 {
+			h.mu.state, h.mu.base, h.mu.missed, h.mu.pending = state, base, nil, nil
+			h.mu.unsaved = saveEvery // soon
+			h.show(newest, false)
+			h.mu.Unlock()
+			h.heads.kick()
+			return nil
+		}
+		h.mu.Unlock()
+		for i := range commits {
+			if newest, err = newest.Apply(ctx, &commits[i]); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// replay applies a range of commits of one Volume to a Root.
+func (h *Head) replay(ctx context.Context, r *Root, v volume.VolumeID, lsns volume.LSNRange) (*Root, error) {
+	err := h.store.Log(v, lsns, func(rec volume.Record) (err error) {
+		r, err = r.Apply(ctx, &rec.Commit)
+		return err
+	})
+	return r, err
 }
 
 // Advance moves the SyncPoint to LSN to of the remote Volume, whose commits up
@@ -104,7 +208,7 @@ func (h *Head) Advance(ctx context.Context, to volume.LSN) error {
 		if err != nil {
 			return err
 		}
-		err = h.advanceLocked(to)
+		err = h.advanceLocked(ctx, to)
 		unlockWrite()
 		if !errors.Is(err, ErrBusy) {
 			return err
@@ -121,11 +225,11 @@ func (h *Head) Advance(ctx context.Context, to volume.LSN) error {
 
 // TryAdvance is Advance that does not wait: ErrBusy tells that a Writer is open
 // or that something else syncs the Graft.
-func (h *Head) TryAdvance(to volume.LSN) error {
+func (h *Head) TryAdvance(ctx context.Context, to volume.LSN) error {
 	select {
 	case h.write <- struct{}{}:
 		defer func() { <-h.write }()
-		return h.advanceLocked(to)
+		return h.advanceLocked(ctx, to)
 	default:
 		return ErrBusy
 	}
@@ -133,7 +237,7 @@ func (h *Head) TryAdvance(to volume.LSN) error {
 
 // advanceLocked does the work of Advance, or gives ErrBusy when the sync lock is
 // taken. The caller holds the write lock.
-func (h *Head) advanceLocked(to volume.LSN) error {
+func (h *Head) advanceLocked(ctx context.Context, to volume.LSN) error {
 	select {
 	case h.sync <- struct{}{}:
 		defer func() { <-h.sync }()
@@ -141,16 +245,18 @@ func (h *Head) advanceLocked(to volume.LSN) error {
 		return ErrBusy
 	}
 	h.mu.Lock()
-	state, base, local := h.mu.state, h.mu.base, h.mu.local
+	state, base, local, deleted := h.mu.state, h.mu.base, h.mu.local, h.mu.deleted
 	h.mu.Unlock()
 
-	if to <= state.SyncPoint.Remote {
+	switch {
+	case deleted:
+		return ErrDeleted
+	case to <= state.SyncPoint.Remote:
 		return nil
-	}
-	if local > state.SyncPoint.Local {
+	case local > state.SyncPoint.Local:
 		return ErrDiverged
 	}
-	base, err := h.replay(base, state.Remote, volume.LSNRange{First: state.SyncPoint.Remote + 1, Last: to})
+	next, err := h.replay(ctx, base, state.Remote, volume.LSNRange{First: state.SyncPoint.Remote + 1, Last: to})
 	if err != nil {
 		return fmt.Errorf("pull: %w", err)
 	}
@@ -161,7 +267,9 @@ func (h *Head) advanceLocked(to volume.LSN) error {
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.mu.state, h.mu.base = state, base
-	h.show(base, true)
+	h.mu.state, h.mu.base = state, next
+	h.mu.unsaved = saveEvery
+	h.show(next, true)
+	h.heads.kick()
 	return nil
 }

@@ -15,10 +15,10 @@ import (
 func adopt(t rapid.TB, g *graft) {
 	t.Helper()
 	p, aliases := g.rollup(t)
-	if err := g.head.SetPending(&p); err != nil {
+	if err := g.head.SetPending(&p, aliases); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.head.Adopt(p, aliases); err != nil {
+	if err := g.head.Adopt(context.Background(), p, aliases); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -33,8 +33,8 @@ func advance(t rapid.TB, g *graft, to volume.LSN) {
 func TestPendingIsStored(t *testing.T) {
 	g := newGraft(t)
 	g.update(t, func(w *Writer) { write(t, w, 1, 2, 1) })
-	p, _ := g.rollup(t)
-	if err := g.head.SetPending(&p); err != nil {
+	p, aliases := g.rollup(t)
+	if err := g.head.SetPending(&p, aliases); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -48,7 +48,7 @@ func TestPendingIsStored(t *testing.T) {
 	if g.head.State().Pending == nil {
 		t.Error("a commit clears what is pending")
 	}
-	if err := g.head.SetPending(nil); err != nil {
+	if err := g.head.SetPending(nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -202,7 +202,7 @@ func TestAdvanceKeepsNoWriterWaitingForASync(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.head.TryAdvance(1); !errors.Is(err, ErrBusy) {
+	if err := g.head.TryAdvance(context.Background(), 1); !errors.Is(err, ErrBusy) {
 		t.Errorf("beside a sync: %v, want ErrBusy", err)
 	}
 	result := make(chan error)
@@ -212,7 +212,7 @@ func TestAdvanceKeepsNoWriterWaitingForASync(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := g.head.TryAdvance(1); !errors.Is(err, ErrBusy) {
+		if err := g.head.TryAdvance(context.Background(), 1); !errors.Is(err, ErrBusy) {
 			t.Errorf("beside a writer: %v, want ErrBusy", err)
 		}
 		w.Discard()
@@ -222,7 +222,7 @@ func TestAdvanceKeepsNoWriterWaitingForASync(t *testing.T) {
 		t.Error(err)
 	}
 	unlock()
-	if err := g.head.TryAdvance(0); err != nil {
+	if err := g.head.TryAdvance(context.Background(), 0); err != nil {
 		t.Error(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"graft/volume"
 	"graft/volume/store"
@@ -16,15 +17,30 @@ type PageSource interface {
 	Page(ctx context.Context, id volume.SegmentID, p volume.PageIdx) (*volume.Page, error)
 }
 
+// ErrReaderClosed is returned by a Reader after Close.
+var ErrReaderClosed = errors.New("graft: reader is closed")
+
 // zeroPage is every page that was never written.
 var zeroPage volume.Page
 
-// Reader reads the pages of one Snapshot. It is safe for concurrent use, takes
-// no lock and holds nothing that must be closed.
+// Reader reads the pages of one Snapshot. It is safe for concurrent use and
+// takes no lock. The pages of its Snapshot stay in the store until Close.
 type Reader struct {
-	head *Head
-	snap *Snapshot
+	head   *Head
+	snap   *Snapshot
+	closed atomic.Bool
 }
+
+// Close lets the store give up the pages of the Snapshot. It does nothing the
+// second time. Pages that were read stay valid.
+func (r *Reader) Close() {
+	if !r.closed.Swap(true) {
+		r.head.unpin(r.snap)
+	}
+}
+
+// Clone gives another Reader of the same Snapshot. The caller closes it.
+func (r *Reader) Clone() *Reader { return r.head.pin(r.snap) }
 
 // Snapshot is what the Reader reads.
 func (r *Reader) Snapshot() *Snapshot { return r.snap }
@@ -34,6 +50,7 @@ func (r *Reader) PageCount() volume.PageCount { return r.snap.PageCount() }
 
 // SameContent tells whether both read the same content of one Graft. Snapshots
 // of different Grafts, and of one Graft after its Tag moved, count as different.
+// It works after Close, too.
 func (r *Reader) SameContent(o *Reader) bool {
 	return r.head == o.head && r.snap.version == o.snap.version
 }
@@ -46,6 +63,9 @@ func (r *Reader) SameGraft(o *Reader) bool { return r.head == o.head }
 // that. A page outside the page count is an error, and so is one that the
 // Snapshot names and that cannot be had: ErrCorrupt when it should be here.
 func (r *Reader) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
+	if r.closed.Load() {
+		return nil, ErrReaderClosed
+	}
 	id, err := r.snap.root.Lookup(ctx, p)
 	if err != nil {
 		return nil, err
@@ -57,7 +77,7 @@ func (r *Reader) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, erro
 	if !errors.Is(err, store.ErrNotFound) {
 		return page, err
 	}
-	page, err = r.head.source.Page(ctx, id, p)
+	page, err = r.head.heads.source.Page(ctx, id, p)
 	if err != nil {
 		return nil, fmt.Errorf("read page %d: %w", p, err)
 	}
@@ -92,5 +112,8 @@ type Presence struct {
 // Presence counts the pages of the Snapshot that are stored here. It reads
 // keys alone, one for each page.
 func (r *Reader) Presence(ctx context.Context) (Presence, error) {
+	if r.closed.Load() {
+		return Presence{}, ErrReaderClosed
+	}
 	return r.head.presence(ctx, r.snap.root)
 }

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -8,24 +9,57 @@ import (
 	"graft/volume"
 )
 
-// leafPages is how many consecutive pages one leaf of a Root covers.
-const leafPages = 256
-
-// leaf gives the Segment of each of its pages; a zero Segment is a page that
-// was never written.
-type leaf [leafPages]volume.SegmentID
-
 // Root is the page index of one Snapshot: it says in which Segment the newest
 // version of each page lies. It is immutable; [Root.Apply] makes the next one,
-// which shares every leaf that did not change.
+// which shares whatever did not change. It is safe for concurrent use. The zero
+// Root is that of an empty Volume.
+//
+// It is a radix tree: leaves of 256 pages under nodes of 64 children, as high as
+// its highest leaf needs, or one that was opened as its page count. A Root that
+// was opened loads a part of itself when it is first needed. Roots share parts that are not loaded, too, so that a leaf is
+// loaded once for all of them:
+//
+//   - Once [Root.Leaf] or [Root.Lookup] has given something of leaf n, no Root
+//     that shares it asks the source for it again.
+//   - Apply loads what it changes and what it drops. So when Apply has returned,
+//     the stored form of each leaf that differs between the two Roots may be
+//     overwritten or removed, whatever older Root is still read.
+//   - Whoever replaces a stored Root in another way calls Leaf for each
+//     difference first.
+//
+// A failed load is returned and not remembered.
 //
 // Invariants, held by check:
 //  1. No page above the page count has a Segment.
-//  2. There are exactly as many leaves as the page count needs. A leaf without
-//     a written page may be nil.
+//  2. No leaf lies beyond those that the page count needs.
+//  3. A leaf has a written page, or it is emptyLeaf.
+//  4. Each part is either loaded or says how it is.
+//  5. The height is at most maxHeight, and 0 when there is nothing.
 type Root struct {
 	count  volume.PageCount
-	leaves []*leaf
+	height int
+	top    *node
+}
+
+// OpenRoot gives the Root of count pages whose leaves are in source. It loads
+// nothing. Stored pages above the count are left out: a leaf may have been stored
+// that is newer than the count. Such a Root is right once the commits in between
+// have been applied to it.
+func OpenRoot(count volume.PageCount, source LeafSource) *Root {
+	return OpenRootOver(&Root{}, count, source)
+}
+
+// OpenRootOver gives the Root of count pages that has the leaves of base but
+// for those in source, of which one may be empty. It loads nothing, and shares
+// with base what it can. It is meant for the newest Snapshot of a Graft, of
+// which only that is stored in which it differs from its base.
+func OpenRootOver(base *Root, count volume.PageCount, source LeafSource) *Root {
+	if count == 0 {
+		return &Root{}
+	}
+	height := max(base.height, heightFor(leavesFor(count)))
+	z := &lazy{source: source, count: count, cut: base.count > count, under: base.top.raised(base.height, height)}
+	return &Root{count: count, height: height, top: lazyNode(z)}
 }
 
 // PageCount is the number of pages of the Snapshot.
@@ -35,83 +69,208 @@ func (r *Root) PageCount() volume.PageCount { return r.count }
 // SegmentID is a page of zeros that was never written. A page outside the page
 // count is an error. The context bounds the loading of parts of the Root that
 // are not in memory.
-func (r *Root) Lookup(_ context.Context, p volume.PageIdx) (volume.SegmentID, error) {
+func (r *Root) Lookup(ctx context.Context, p volume.PageIdx) (volume.SegmentID, error) {
 	if !r.count.Has(p) {
 		return volume.SegmentID{}, outsideError(p, r.count)
 	}
-	l := r.leaves[(p-1)/leafPages]
-	if l == nil {
-		return volume.SegmentID{}, nil
+	l, err := r.find(ctx, volume.LeafOf(p))
+	if err != nil {
+		return volume.SegmentID{}, fmt.Errorf("look up page %d: %w", p, err)
 	}
-	return l[(p-1)%leafPages], nil
+	return l[slot(p)], nil
 }
 
 func outsideError(p volume.PageIdx, n volume.PageCount) error {
 	return fmt.Errorf("graft: page %d is outside of %d pages", p, n)
 }
 
+// find gives leaf n, wherever it lies.
+func (r *Root) find(ctx context.Context, n volume.LeafIdx) (*leaf, error) {
+	if n >= leavesAt(r.height) {
+		return &emptyLeaf, nil
+	}
+	return r.top.find(ctx, r.height, n)
+}
+
+// Leaf gives leaf n in its stored form, or nil when it has no written page.
+func (r *Root) Leaf(ctx context.Context, n volume.LeafIdx) (*volume.Leaf, error) {
+	l, err := r.find(ctx, n)
+	if err != nil {
+		return nil, fmt.Errorf("load leaf %d: %w", n, err)
+	}
+	if l == &emptyLeaf {
+		return nil, nil
+	}
+	return l.stored(), nil
+}
+
+// Each calls fn for every written page in ascending order, until fn fails. It
+// loads the whole Root, one leaf after the other.
+func (r *Root) Each(ctx context.Context, fn func(volume.PageIdx, volume.SegmentID) error) error {
+	return r.top.each(ctx, r.height, 0, func(n volume.LeafIdx, l *leaf) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		for i, id := range l {
+			if id.IsZero() {
+				continue
+			}
+			if err := fn(firstPage(n)+volume.PageIdx(i), id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Diff calls fn for each leaf in which a and b may differ, in ascending order,
+// until fn fails. It compares what is shared, not content: leaves are the same
+// when one was made from the other without changing them. It takes time
+// proportional to the difference and loads no leaf.
+func Diff(ctx context.Context, a, b *Root, fn func(volume.LeafIdx) error) error {
+	height := max(a.height, b.height)
+	return a.top.raised(a.height, height).diff(ctx, b.top.raised(b.height, height), height, 0, fn)
+}
+
+// SameLeaf tells whether leaf n is known to be the same in a and b: [Diff]
+// leaves out no other. It loads nothing, so it may miss it where either is not
+// loaded.
+func SameLeaf(a, b *Root, n volume.LeafIdx) bool {
+	height := max(a.height, b.height)
+	x, y := a.top.raised(a.height, height), b.top.raised(b.height, height)
+	if n >= leavesAt(height) {
+		return true
+	}
+	for ; !x.same(y, height); height-- {
+		if height == 0 {
+			return false
+		}
+		c, d := x.loadedChildren(), y.loadedChildren()
+		if c == nil || d == nil {
+			return false
+		}
+		x, y = c[childOf(n, height)], d[childOf(n, height)]
+	}
+	return true
+}
+
 // Apply gives the Root after commit c: every page above c.Kept is dropped,
 // then the pages of c are added. It takes time proportional to the leaves that
-// change and to their number in all.
-func (r *Root) Apply(c *volume.Commit) *Root {
-	next := r.truncate(c.Kept)
+// change, whatever the page counts. It loads the leaves that it changes or
+// drops: after an error nothing changed.
+func (r *Root) Apply(ctx context.Context, c *volume.Commit) (*Root, error) {
+	next, err := r.truncated(ctx, c.Kept)
+	if err != nil {
+		return nil, fmt.Errorf("truncate root: %w", err)
+	}
 	next.count = c.PageCount
-	for len(next.leaves) < leavesFor(c.PageCount) {
-		next.leaves = append(next.leaves, nil)
+	changes, err := next.changesOf(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("add to root: %w", err)
 	}
-	copied := -1 // the leaf that is ours to change
-	for i := range c.Segments {
-		for p := range c.Segments[i].Pages.All() {
-			n := int((p - 1) / leafPages)
-			if n != copied {
-				next.leaves[n] = copyLeaf(next.leaves[n])
-				copied = n
-			}
-			next.leaves[n][(p-1)%leafPages] = c.Segments[i].ID
-		}
+	if len(changes) == 0 {
+		return &next, nil
 	}
-	return next
+	height := max(next.height, heightFor(changes[len(changes)-1].at+1))
+	next.top, err = next.top.raised(next.height, height).replace(ctx, height, 0, changes)
+	if err != nil {
+		return nil, fmt.Errorf("add to root: %w", err)
+	}
+	next.height = height
+	return &next, nil
 }
 
-// truncate gives a Root of its own leaf table without any page above n.
-func (r *Root) truncate(n volume.PageCount) *Root {
+// truncated gives r without any page above n, no higher than that needs.
+func (r *Root) truncated(ctx context.Context, n volume.PageCount) (Root, error) {
 	if n >= r.count {
-		return &Root{count: r.count, leaves: slices.Clone(r.leaves)}
+		return *r, nil
 	}
-	next := &Root{count: n, leaves: slices.Clone(r.leaves[:leavesFor(n)])}
-	if rest := int(n % leafPages); rest != 0 {
-		last := len(next.leaves) - 1
-		if next.leaves[last] != nil {
-			next.leaves[last] = copyLeaf(next.leaves[last])
-			clear(next.leaves[last][rest:])
+	top, err := r.top.truncate(ctx, r.height, 0, n)
+	if err != nil {
+		return Root{}, err
+	}
+	next := Root{count: n, height: r.height, top: top}
+	for next.top != nil && next.height > heightFor(leavesFor(n)) {
+		c, err := next.top.loadChildren(ctx, next.height, 0)
+		if err != nil {
+			return Root{}, err
 		}
+		next.top, next.height = c[0], next.height-1
 	}
-	return next
+	if next.top == nil {
+		next.height = 0
+	}
+	return next, nil
 }
 
-func leavesFor(n volume.PageCount) int { return int((uint64(n) + leafPages - 1) / leafPages) }
-
-func copyLeaf(l *leaf) *leaf {
-	if l == nil {
-		return new(leaf)
-	}
-	c := *l
-	return &c
-}
-
-// check reports the first invariant of Root that r breaks.
-func (r *Root) check() error {
-	if len(r.leaves) != leavesFor(r.count) {
-		return fmt.Errorf("root of %d pages has %d leaves", r.count, len(r.leaves))
-	}
-	for i, l := range r.leaves {
-		if l == nil {
-			continue
-		}
-		for j, id := range l {
-			if p := volume.PageIdx(i*leafPages + j + 1); !id.IsZero() && !r.count.Has(p) {
-				return fmt.Errorf("root of %d pages has page %d", r.count, p)
+// changesOf gives a copy of each leaf that has a page of c, with those pages
+// set, in ascending order.
+func (r *Root) changesOf(ctx context.Context, c *volume.Commit) ([]change, error) {
+	var changes []change
+	i := 0 // the one that is changed now
+	for s := range c.Segments {
+		for p := range c.Segments[s].Pages.All() {
+			n := volume.LeafOf(p)
+			if i >= len(changes) || changes[i].at != n {
+				var found bool
+				i, found = slices.BinarySearchFunc(changes, n, func(c change, n volume.LeafIdx) int { return cmp.Compare(c.at, n) })
+				if !found {
+					l, err := r.find(ctx, n)
+					if err != nil {
+						return nil, err
+					}
+					changed := *l
+					changes = slices.Insert(changes, i, change{n, &changed})
+				}
 			}
+			changes[i].leaf[slot(p)] = c.Segments[s].ID
+		}
+	}
+	return changes, nil
+}
+
+// check reports the first invariant of Root that the loaded parts of r break.
+func (r *Root) check() error {
+	if r.height < 0 || r.height > maxHeight || r.top == nil && r.height != 0 {
+		return fmt.Errorf("root of height %d", r.height)
+	}
+	return r.checkNode(r.top, r.height, 0)
+}
+
+func (r *Root) checkNode(n *node, height int, first volume.LeafIdx) error {
+	if n == nil {
+		return nil
+	}
+	if first >= leavesFor(r.count) {
+		return fmt.Errorf("root of %d pages has a node of height %d at leaf %d", r.count, height, first)
+	}
+	l, c := n.leaf.Load(), n.children.Load()
+	switch {
+	case l == nil && c == nil:
+		if n.lazy.Load() == nil {
+			return fmt.Errorf("node of height %d at leaf %d is neither loaded nor lazy", height, first)
+		}
+		return nil
+	case (l != nil) != (height == 0), (c != nil) != (height > 0):
+		return fmt.Errorf("node of height %d at leaf %d has the content of another height", height, first)
+	case height == 0:
+		return r.checkLeaf(l, first)
+	}
+	for i, child := range c {
+		if err := r.checkNode(child, height-1, first+volume.LeafIdx(i)*leavesAt(height-1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Root) checkLeaf(l *leaf, n volume.LeafIdx) error {
+	if l != &emptyLeaf && l.orEmpty() == &emptyLeaf {
+		return fmt.Errorf("leaf %d is a copy of the empty one", n)
+	}
+	for i, id := range l {
+		if p := firstPage(n) + volume.PageIdx(i); !id.IsZero() && !r.count.Has(p) {
+			return fmt.Errorf("root of %d pages has page %d", r.count, p)
 		}
 	}
 	return nil

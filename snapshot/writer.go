@@ -23,43 +23,58 @@ var errDiscarded = errors.New("graft: writer was discarded")
 // reads its own writes. While it is open no other Writer of the Graft is, so
 // Discard must follow in every case. It is not safe for concurrent use.
 type Writer struct {
-	Reader // of the Snapshot that the Writer stands on
-
+	base    *Reader // of the Snapshot that the Writer stands on
 	segment volume.SegmentID
+	release func()                          // ends the hold on segment, once pages were spilled
 	staged  map[volume.PageIdx]*volume.Page // newest versions
 	spilled volume.PageSet                  // pages stored under segment; staged is newer
 	count   volume.PageCount
 	kept    volume.PageCount // no page of the Snapshot above it shows through
+	relaxed bool             // Commit does not wait for the disk
 	done    bool
 }
 
-func newWriter(h *Head, s *Snapshot) *Writer {
+// newWriter gives a Writer that stands on what r reads, and closes r.
+func newWriter(r *Reader) *Writer {
 	w := &Writer{}
-	w.rebase(h, s)
+	w.rebase(r)
 	return w
 }
 
-// rebase lets w stand on s with nothing staged.
-func (w *Writer) rebase(h *Head, s *Snapshot) {
-	w.Reader = Reader{head: h, snap: s}
+// rebase lets w stand on what r reads with nothing staged.
+func (w *Writer) rebase(r *Reader) {
+	if w.base != nil {
+		w.base.Close()
+	}
+	w.endHold()
+	w.base = r
 	w.segment = volume.NewSegmentID()
 	w.staged = make(map[volume.PageIdx]*volume.Page)
 	w.spilled = volume.PageSet{}
-	w.count, w.kept = s.PageCount(), s.PageCount()
+	w.count, w.kept = r.PageCount(), r.PageCount()
+}
+
+// endHold lets pages that were spilled and are not referred to be swept.
+func (w *Writer) endHold() {
+	if w.release != nil {
+		w.release()
+		w.release = nil
+	}
 }
 
 // PageCount is the number of pages with what is staged.
 func (w *Writer) PageCount() volume.PageCount { return w.count }
 
 // Base reads the Snapshot that the Writer stands on, without what is staged.
-func (w *Writer) Base() *Reader {
-	r := w.Reader
-	return &r
-}
+// The caller closes it.
+func (w *Writer) Base() *Reader { return w.base.Clone() }
+
+// Snapshot is what the Writer stands on.
+func (w *Writer) Snapshot() *Snapshot { return w.base.snap }
 
 // Dirty tells whether anything is staged.
 func (w *Writer) Dirty() bool {
-	n := w.snap.PageCount()
+	n := w.base.PageCount()
 	return len(w.staged) > 0 || !w.spilled.IsEmpty() || w.count != n || w.kept != n
 }
 
@@ -67,6 +82,11 @@ func (w *Writer) Dirty() bool {
 func (w *Writer) Staged(p volume.PageIdx) bool {
 	return w.staged[p] != nil || w.spilled.Contains(p)
 }
+
+// SetRelaxed says whether Commit may return before the commit is durable: a
+// killed process loses nothing then, and a power cut this commit and those
+// after it, up to the next one that is not relaxed. Writers begin not relaxed.
+func (w *Writer) SetRelaxed(relaxed bool) { w.relaxed = relaxed }
 
 // Page gives page p as staged, or else as [Reader.Page] does.
 func (w *Writer) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
@@ -79,14 +99,14 @@ func (w *Writer) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, erro
 	case !w.kept.Has(p):
 		return &zeroPage, nil
 	}
-	return w.Reader.Page(ctx, p)
+	return w.base.Page(ctx, p)
 }
 
 func (w *Writer) stagedPage(p volume.PageIdx) (*volume.Page, error) {
 	if page := w.staged[p]; page != nil || !w.spilled.Contains(p) {
 		return page, nil
 	}
-	return w.head.store.Page(w.segment, p)
+	return w.base.head.store.StagedPage(w.segment, p)
 }
 
 // Write stages page p, which the Writer keeps: the caller must not change it
@@ -107,7 +127,10 @@ func (w *Writer) Write(p volume.PageIdx, page *volume.Page) error {
 }
 
 func (w *Writer) spill() error {
-	if err := w.head.store.Stage(w.segment, w.stagedEntries()); err != nil {
+	if w.release == nil {
+		w.release = w.base.head.store.Hold(w.segment)
+	}
+	if err := w.base.head.store.Stage(w.segment, w.stagedEntries()); err != nil {
 		return err
 	}
 	for p := range w.staged {
@@ -145,9 +168,9 @@ func (w *Writer) SetPageCount(n volume.PageCount) error {
 	return nil
 }
 
-// Commit makes what is staged the next LSN of the local Volume, durable and
-// seen by every later Reader, and gives that LSN. The Writer then stands on the
-// new Snapshot and may go on. Pages that are equal to what they replace are
+// Commit makes what is staged the next LSN of the local Volume, durable unless
+// the Writer is relaxed, and seen by every later Reader, and gives that LSN. The
+// Writer then stands on the new Snapshot and may go on. Pages that are equal to what they replace are
 // left out; when nothing is left there is no commit, and the LSN is zero.
 // After an error nothing was committed, and what was staged still is.
 //
@@ -174,21 +197,24 @@ func (w *Writer) CommitCut(ctx context.Context, n volume.PageCount) (volume.LSN,
 	for _, e := range entries {
 		pages.Add(e.Idx)
 	}
-	snap, lsn := w.snap, volume.LSN(0)
-	kept := min(w.kept, n)
-	if !pages.IsEmpty() || n != snap.PageCount() || kept != n {
+	kept, lsn := min(w.kept, n), volume.LSN(0)
+	next := w.base
+	if !pages.IsEmpty() || n != w.base.PageCount() || kept != n {
 		c := volume.Commit{PageCount: n, Kept: kept, Time: time.Now()}
 		if !pages.IsEmpty() {
 			c.Segments = []volume.Segment{{ID: w.segment, Pages: pages}}
 		}
 		var err error
-		snap, lsn, err = w.head.publish(c, store.Change{Segment: w.segment, Pages: entries})
+		next, lsn, err = w.base.head.publish(ctx, c, store.Change{Segment: w.segment, Pages: entries, Relaxed: w.relaxed})
 		if err != nil {
 			return 0, fmt.Errorf("commit: %w", err)
 		}
 	}
 	w.unstage(cut)
-	w.rebase(w.head, snap)
+	if next == w.base {
+		next = w.Base()
+	}
+	w.rebase(next)
 	return lsn, nil
 }
 
@@ -198,8 +224,8 @@ func (w *Writer) unstage(pages volume.PageSet) {
 	if pages.IsEmpty() {
 		return
 	}
-	if err := w.head.store.Unstage(w.segment, pages); err != nil {
-		w.head.log.Warn("remove staged pages", "segment", w.segment, "error", err)
+	if err := w.base.head.store.Unstage(w.segment, pages); err != nil {
+		w.base.head.log.Warn("remove staged pages", "segment", w.segment, "error", err)
 	}
 }
 
@@ -212,7 +238,7 @@ func (w *Writer) dropUnchanged(ctx context.Context) error {
 		if !w.kept.Has(p) {
 			return nil
 		}
-		old, err := w.local(ctx, p)
+		old, err := w.base.local(ctx, p)
 		if errors.Is(err, volume.ErrCorrupt) {
 			return nil
 		}
@@ -254,7 +280,9 @@ func (w *Writer) Discard() {
 		return
 	}
 	w.done = true
-	<-w.head.write
+	<-w.base.head.write
 	w.unstage(w.spilled)
+	w.endHold()
+	w.base.Close()
 	w.staged, w.spilled = nil, volume.PageSet{}
 }

@@ -28,7 +28,7 @@ func TestWriterReadsItsOwnWrites(t *testing.T) {
 	if !w.Dirty() || !w.Staged(2) || w.Staged(3) {
 		t.Error("what is staged is wrong")
 	}
-	before.check(t, w.Base())
+	checkBase(t, w, before)
 	before.check(t, g.head.Reader())
 	if lsn := commit(t, w); lsn != 2 {
 		t.Errorf("LSN %d", lsn)
@@ -217,7 +217,7 @@ func TestWriterGoesOnAfterCommit(t *testing.T) {
 			t.Errorf("LSN %d, want %d", lsn, i)
 		}
 		want.set(1, 3, uint64(i)).check(t, w)
-		want.check(t, w.Base())
+		checkBase(t, w, want)
 		if w.Dirty() || w.Snapshot() != g.head.State().Snapshot {
 			t.Error("the writer does not stand on the newest snapshot")
 		}
@@ -316,7 +316,7 @@ func TestFailedCommitCutLeavesTheWriterAsItWas(t *testing.T) {
 	defer w.Discard()
 	write(t, w, 9, 12, 2)
 	ctx, head := context.Background(), w.Snapshot()
-	real := w.head.store
+	real := w.base.head.store
 	closed, err := store.Open(t.TempDir(), store.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -324,11 +324,11 @@ func TestFailedCommitCutLeavesTheWriterAsItWas(t *testing.T) {
 	if err := closed.Close(); err != nil {
 		t.Fatal(err)
 	}
-	w.head.store = closed
+	w.base.head.store = closed
 	if _, err := w.CommitCut(ctx, 5); !errors.Is(err, store.ErrClosed) {
 		t.Fatalf("commit: %v, want ErrClosed", err)
 	}
-	w.head.store = real
+	w.base.head.store = real
 	if w.PageCount() != 12 || w.Snapshot() != head {
 		t.Fatalf("the writer has %d pages over another snapshot", w.PageCount())
 	}
@@ -341,4 +341,11 @@ func TestFailedCommitCutLeavesTheWriterAsItWas(t *testing.T) {
 	if _, err := w.CommitCut(ctx, 11); err != nil || w.PageCount() != 11 {
 		t.Errorf("the second try: %d pages, %v", w.PageCount(), err)
 	}
+}
+
+func checkBase(t *testing.T, w *Writer, want content) {
+	t.Helper()
+	base := w.Base()
+	defer base.Close()
+	want.check(t, base)
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"graft/snapshot"
-	"graft/volume"
 )
 
 // AutoSync pulls and pushes what heads gives, every interval, until ctx ends.
@@ -36,7 +35,7 @@ func (r *Remote) AutoSync(ctx context.Context, interval time.Duration, heads fun
 // syncOnce pulls, unless a Writer is open, and pushes.
 func (r *Remote) syncOnce(ctx context.Context, h *snapshot.Head) error {
 	if h.State().Unpushed().IsZero() {
-		_, err := r.pull(ctx, h, func(_ context.Context, to volume.LSN) error { return h.TryAdvance(to) })
+		_, err := r.pull(ctx, h, h.TryAdvance)
 		if errors.Is(err, snapshot.ErrBusy) {
 			return nil // the next tick will do
 		}
@@ -47,6 +46,8 @@ func (r *Remote) syncOnce(ctx context.Context, h *snapshot.Head) error {
 	if h.State().Unpushed().IsZero() {
 		return nil
 	}
-	_, err := r.Push(ctx, h)
-	return err
+	if _, err := r.Push(ctx, h); err != nil && !errors.Is(err, ErrForked) {
+		return err
+	}
+	return nil
 }

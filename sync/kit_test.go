@@ -21,6 +21,7 @@ type machine struct {
 	t      *testing.T
 	dir    string
 	store  *store.Store
+	heads  *snapshot.Heads
 	remote *graftsync.Remote
 	head   *snapshot.Head
 }
@@ -30,7 +31,7 @@ func newMachine(t *testing.T, bucket *faultbucket.Bucket) *machine {
 	t.Helper()
 	m := &machine{t: t, dir: t.TempDir()}
 	m.open(bucket)
-	m.head = snapshot.NewHead(m.store, m.remote, slog.New(slog.DiscardHandler), "main")
+	m.head = m.heads.New("main")
 	t.Cleanup(m.close)
 	return m
 }
@@ -50,15 +51,17 @@ func newPair(t *testing.T, text string) (bucket *faultbucket.Bucket, a, b *machi
 func (m *machine) open(bucket *faultbucket.Bucket) {
 	m.t.Helper()
 	var err error
-	if m.store, err = store.Open(m.dir, store.Options{}); err != nil {
+	m.heads = snapshot.NewHeads(slog.New(slog.DiscardHandler))
+	if m.store, err = store.Open(m.dir, store.Options{Live: m.heads.Live}); err != nil {
 		m.t.Fatal(err)
 	}
 	m.remote = graftsync.NewRemote(objstore.New(bucket.Blob()), m.store, slog.New(slog.DiscardHandler))
+	m.heads.Start(m.store, m.remote)
 }
 
 func (m *machine) close() {
 	m.remote.Close()
-	if err := m.store.Close(); err != nil {
+	if err := errors.Join(m.heads.Close(), m.store.Close()); err != nil {
 		m.t.Error(err)
 	}
 }
@@ -74,7 +77,7 @@ func (m *machine) reopen(bucket *faultbucket.Bucket) {
 
 func (m *machine) attach(local volume.VolumeID) {
 	m.t.Helper()
-	head, err := snapshot.OpenHead(m.store, m.remote, slog.New(slog.DiscardHandler), local)
+	head, err := m.heads.Open(context.Background(), local)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -56,15 +56,19 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 	if err := r.resolve(ctx, h); err != nil { // 1
 		return Pushed{}, err
 	}
-	st := h.State()
+	st, pinned := h.Pin() // its pages are needed until the push is pending
+	defer pinned.Close()
 	done := Pushed{LSN: st.SyncPoint.Remote, Commits: uint64(st.SyncPoint.Local - before.SyncPoint.Local)}
 	if st.Unpushed().IsZero() {
 		return done, nil
 	}
+	if st.SyncPoint.Remote.IsZero() && !st.Parent.IsZero() {
+		return done, ErrForked
+	}
 	if err := r.checkBase(ctx, h); err != nil {
 		return done, err
 	}
-	plan, err := r.plan(st, st.LocalHead)
+	plan, err := rollup(h, st, st.LocalHead)
 	if err != nil {
 		return done, err
 	}
@@ -73,7 +77,7 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 		return done, err
 	}
 	pending := volume.Pending{Record: rec, Local: st.LocalHead}
-	if err := h.SetPending(&pending); err != nil { // 3
+	if err := h.SetPending(&pending, plan.Sources); err != nil { // 3
 		return done, err
 	}
 	if err := r.put(ctx, h, pending, plan); err != nil { // 4 to 7
@@ -105,22 +109,13 @@ func (r *Remote) checkBase(ctx context.Context, h *snapshot.Head) error {
 	return nil
 }
 
-// plan rolls up the local commits after the SyncPoint up to last.
-func (r *Remote) plan(st snapshot.State, last volume.LSN) (rollup, error) {
-	var commits []volume.Commit
-	lsns := volume.LSNRange{First: st.SyncPoint.Local + 1, Last: last}
-	err := r.store.Log(st.Local, lsns, func(rec volume.Record) error {
-		commits = append(commits, rec.Commit)
-		return nil
-	})
-	if err != nil {
-		return rollup{}, err
-	}
-	return planRollup(commits), nil
+// rollup folds the commits of st that are not pushed, up to one.
+func rollup(h *snapshot.Head, st snapshot.State, upTo volume.LSN) (snapshot.Rollup, error) {
+	return h.Rollup(st.Local, volume.LSNRange{First: st.SyncPoint.Local + 1, Last: upTo})
 }
 
 // prepare uploads the pages of a rollup and gives the record of its commit.
-func (r *Remote) prepare(ctx context.Context, st snapshot.State, plan rollup) (volume.Record, error) {
+func (r *Remote) prepare(ctx context.Context, st snapshot.State, plan snapshot.Rollup) (volume.Record, error) {
 	parent, err := r.parentHash(st.Remote, st.SyncPoint.Remote)
 	if err != nil {
 		return volume.Record{}, err
@@ -128,13 +123,13 @@ func (r *Remote) prepare(ctx context.Context, st snapshot.State, plan rollup) (v
 	c := volume.Commit{
 		Volume:    st.Remote,
 		LSN:       st.SyncPoint.Remote.Next(),
-		PageCount: plan.pageCount,
-		Kept:      plan.kept,
+		PageCount: plan.PageCount,
+		Kept:      plan.Kept,
 		Parent:    parent,
 		PushID:    volume.NewPushID(),
 		Time:      time.Now(),
 	}
-	if len(plan.sources) > 0 {
+	if len(plan.Sources) > 0 {
 		seg, err := r.upload(ctx, volume.NewSegmentID(), plan)
 		if err != nil {
 			return volume.Record{}, err
@@ -146,11 +141,11 @@ func (r *Remote) prepare(ctx context.Context, st snapshot.State, plan rollup) (v
 
 // upload streams the pages of a rollup into the object of Segment id. The same
 // rollup gives the same bytes.
-func (r *Remote) upload(ctx context.Context, id volume.SegmentID, plan rollup) (seg volume.Segment, err error) {
+func (r *Remote) upload(ctx context.Context, id volume.SegmentID, plan snapshot.Rollup) (seg volume.Segment, err error) {
 	err = r.bucket.Upload(ctx, id.Key(), func(w io.Writer) error {
 		sw := volume.NewSegmentWriter(w, id)
-		for _, ref := range plan.refs() {
-			page, err := r.store.Page(plan.sources[ref.source].Segment, ref.idx)
+		for _, ref := range pageRefs(plan) {
+			page, err := r.store.Page(plan.Sources[ref.source].Segment, ref.idx)
 			if err != nil {
 				return fmt.Errorf("read page %d to push: %w", ref.idx, err)
 			}
@@ -173,7 +168,7 @@ func (r *Remote) resolve(ctx context.Context, h *snapshot.Head) error {
 		return nil
 	}
 	p := *st.Pending
-	plan, err := r.plan(st, p.Local)
+	plan, err := rollup(h, st, p.Local)
 	if err != nil {
 		return err
 	}
@@ -202,7 +197,7 @@ func (r *Remote) resolve(ctx context.Context, h *snapshot.Head) error {
 }
 
 // restore uploads the Segment of a pending commit again if it is gone.
-func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan rollup) error {
+func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Rollup) error {
 	for i := range c.Segments {
 		want := &c.Segments[i]
 		has, err := r.bucket.Exists(ctx, want.ID.Key())
@@ -221,7 +216,7 @@ func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan rollup) err
 }
 
 // put sends the record of a pending commit, and acts on what became of it.
-func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, plan rollup) error {
+func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, plan snapshot.Rollup) error {
 	c := &p.Record.Commit
 	rv, err := r.lockVolume(ctx, c.Volume)
 	if err != nil {
@@ -233,7 +228,7 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 	switch {
 	case err == nil:
 		rv.verified = true
-		return h.Adopt(p, plan.sources) // 5
+		return h.Adopt(ctx, p, plan.Sources) // 5
 	case errors.Is(err, objstore.ErrExist):
 		found, err := r.bucket.Get(ctx, key, volume.MaxCommitSize)
 		if err != nil {
@@ -247,9 +242,9 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 // conclude compares what lies at the LSN of a pending commit with it. Equal
 // bytes are ours and are adopted; other bytes are a divergence, and the
 // pending commit and its Segment go. The caller holds the lock of rv.
-func (r *Remote) conclude(ctx context.Context, rv *remoteVolume, h *snapshot.Head, p volume.Pending, plan rollup, found []byte) error {
+func (r *Remote) conclude(ctx context.Context, rv *remoteVolume, h *snapshot.Head, p volume.Pending, plan snapshot.Rollup, found []byte) error {
 	if bytes.Equal(found, p.Record.Bytes) {
-		return h.Adopt(p, plan.sources)
+		return h.Adopt(ctx, p, plan.Sources)
 	}
 	c := &p.Record.Commit
 	if _, err := decodeCommit(c.Volume, c.LSN, found); err != nil {
@@ -260,7 +255,7 @@ func (r *Remote) conclude(ctx context.Context, rv *remoteVolume, h *snapshot.Hea
 			return err // another bucket's commit decides nothing
 		}
 	}
-	if err := h.SetPending(nil); err != nil {
+	if err := h.SetPending(nil, nil); err != nil {
 		return err
 	}
 	for _, seg := range c.Segments {

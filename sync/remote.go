@@ -25,6 +25,10 @@ var (
 	// or one that lost its history. Nothing is written then.
 	ErrRemoteMismatch = errors.New("graft: bucket is not the one that this data directory was synced with")
 
+	// ErrForked is returned by a push of a Graft that was forked from commits
+	// of another remote Volume, which is not supported yet.
+	ErrForked = errors.New("graft: a fork of pushed commits cannot be pushed yet")
+
 	// ErrDiverged is returned when local commits that are not pushed stand
 	// against commits of the remote Volume that are not pulled.
 	ErrDiverged = snapshot.ErrDiverged

@@ -28,9 +28,11 @@ type file struct {
 	conn     *sqlite3.Conn // nil until SQLite tells
 	readOnly bool
 
-	lock   sqlite3vfs.LockLevel
-	reader *graft.Reader
-	writer *graft.Writer
+	lock    sqlite3vfs.LockLevel
+	relaxed bool // synchronous is NORMAL or OFF
+	opened  bool // the connection is open for sure
+	reader  *graft.Reader
+	writer  *graft.Writer
 
 	shown   *graft.Reader // the content that counter stands for; nil before the first
 	counter uint32
@@ -86,6 +88,8 @@ func (f *file) fail(err error, code sqlite3.ExtendedErrorCode) error {
 		return sqlite3.BUSY_SNAPSHOT
 	case errors.Is(err, graft.ErrCorrupt):
 		code = sqlite3.IOERR_CORRUPTFS
+	case errors.Is(err, graft.ErrFull):
+		code = sqlite3.ExtendedErrorCode(sqlite3.FULL)
 	}
 	f.cause = err
 	return sqlite3vfs.SystemError(err, code)
@@ -104,19 +108,22 @@ type pages interface {
 	Page(context.Context, graft.PageIdx) (*graft.Page, error)
 }
 
-func (f *file) pages() pages {
+// pages gives what SQLite sees until done is called.
+func (f *file) pages() (src pages, done func()) {
 	switch {
 	case f.writer != nil:
-		return f.writer
+		return f.writer, func() {}
 	case f.reader != nil:
-		return f.reader
+		return f.reader, func() {}
 	}
-	return f.graft.Reader()
+	r := f.graft.Reader()
+	return r, r.Close
 }
 
 // ReadAt reads what SQLite sees. Bytes past the end are io.EOF.
 func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
-	src := f.pages()
+	src, done := f.pages()
+	defer done()
 	for n < len(p) {
 		at := off + int64(n)
 		if at >= src.PageCount().Bytes() {
@@ -177,7 +184,9 @@ func (f *file) Sync(sqlite3vfs.SyncFlag) error { return nil }
 // Size is the size of what SQLite sees, in bytes. SQLite truncates a database
 // when COMMIT is through, and not before.
 func (f *file) Size() (int64, error) {
-	n := f.pages().PageCount()
+	src, done := f.pages()
+	defer done()
+	n := src.PageCount()
 	if f.undone != nil {
 		n = max(n, f.uncut)
 	}

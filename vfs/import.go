@@ -27,7 +27,7 @@ import (
 //     and by VACUUM INTO brings another page size to ours and drops checksums.
 //  3. Write the pages of the copy in one transaction.
 func importFile(ctx context.Context, g *graft.Graft, tempDir, path string) (_ graft.PageCount, err error) {
-	if n := g.Reader().PageCount(); n > 0 {
+	if n := pageCount(g); n > 0 {
 		return 0, notEmptyError(g, n)
 	}
 	dir, err := os.MkdirTemp(tempDir, "import-*")
@@ -232,4 +232,10 @@ func copyPages(ctx context.Context, w *graft.Writer, f io.Reader, n *graft.PageC
 		}
 	}
 	return w.SetPageCount(*n)
+}
+
+func pageCount(g *graft.Graft) graft.PageCount {
+	r := g.Reader()
+	defer r.Close()
+	return r.PageCount()
 }

@@ -50,6 +50,9 @@ func (f *file) Pragma(name, value string) (string, error) {
 		if value != "" {
 			return "", nil // taken and ignored, as other VFSs of one page size do
 		}
+	case "synchronous":
+		f.setSynchronous(value)
+		return "", sqlite3.NOTFOUND // SQLite keeps it as well
 	}
 	if !strings.HasPrefix(name, "graft_") {
 		return "", sqlite3.NOTFOUND
@@ -73,10 +76,32 @@ func (f *file) Pragma(name, value string) (string, error) {
 	return text, nil
 }
 
+// setSynchronous follows what SQLite does with the value: it refuses the pragma
+// inside a transaction, and takes what it does not know for NORMAL.
+func (f *file) setSynchronous(value string) {
+	if value == "" || f.lock != sqlite3vfs.LOCK_NONE || f.opened && !f.autocommits() {
+		return
+	}
+	switch strings.ToLower(value) {
+	case "full", "extra", "2", "3":
+		f.relaxed = false
+	default:
+		f.relaxed = true
+	}
+}
+
+// autocommits tells whether the connection has no transaction open. It cannot
+// tell, and says no, while the connection is being opened.
+func (f *file) autocommits() bool {
+	ok := f.conn == nil || f.conn.GetAutocommit()
+	f.opened = f.opened || ok
+	return ok
+}
+
 // inTransaction tells whether the connection has a transaction open, on this
 // database or another one.
 func (f *file) inTransaction() bool {
-	return f.lock != sqlite3vfs.LOCK_NONE || f.conn != nil && !f.conn.GetAutocommit()
+	return f.lock != sqlite3vfs.LOCK_NONE || !f.autocommits()
 }
 
 func (f *file) pragmaTags(ctx context.Context, _ string) (string, error) {
@@ -112,11 +137,18 @@ func (f *file) pragmaInfo(context.Context, string) (string, error) {
 	return infoText(info), err
 }
 
-func (f *file) pragmaSnapshot(context.Context, string) (string, error) {
-	r := f.reader
-	if r == nil {
-		r = f.graft.Reader()
+// snapshot reads what SQLite sees without the open transaction. The caller
+// closes it.
+func (f *file) snapshot() *graft.Reader {
+	if f.reader != nil {
+		return f.reader.Clone()
 	}
+	return f.graft.Reader()
+}
+
+func (f *file) pragmaSnapshot(context.Context, string) (string, error) {
+	r := f.snapshot()
+	defer r.Close()
 	return r.Snapshot().String(), nil
 }
 
@@ -175,10 +207,8 @@ func version() string {
 }
 
 func (f *file) pragmaExport(ctx context.Context, path string) (string, error) {
-	r := f.reader
-	if r == nil {
-		r = f.graft.Reader()
-	}
+	r := f.snapshot()
+	defer r.Close()
 	if err := exportFile(ctx, r, path); err != nil {
 		return "", err
 	}

@@ -32,6 +32,9 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 		return nil
 	}
 	if level == sqlite3vfs.LOCK_SHARED {
+		if !f.opened {
+			f.autocommits()
+		}
 		f.pin()
 	} else if f.writer == nil {
 		w, err := f.graft.TryWriter(f.reader)
@@ -94,9 +97,11 @@ func later(a, b uint32) uint32 {
 func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
 	if level < sqlite3vfs.LOCK_RESERVED && f.writer != nil {
 		f.writer.Discard()
-		f.writer, f.undone, f.reversing = nil, nil, false
+		f.forgetUndone()
+		f.writer, f.reversing = nil, false
 	}
-	if level == sqlite3vfs.LOCK_NONE {
+	if level == sqlite3vfs.LOCK_NONE && f.reader != nil {
+		f.reader.Close()
 		f.reader = nil
 	}
 	f.lock = min(f.lock, level)
@@ -134,6 +139,11 @@ func (f *file) publish() (err error) {
 	}
 	counter, salt := f.counter, f.cookieSalt
 	before, uncut := f.writer.Base(), f.writer.PageCount()
+	defer func() {
+		if f.undone != before {
+			before.Close()
+		}
+	}()
 	if f.writer.Staged(1) {
 		counter = header.Counter()
 		if salt, err = f.stageFirstPage(page); err != nil {
@@ -146,17 +156,34 @@ func (f *file) publish() (err error) {
 		}()
 	}
 	// SQLite truncates after the sync: the header has the count already.
+	f.writer.SetRelaxed(f.relaxed)
 	lsn, err := f.writer.CommitCut(ctx, graft.PageCount(header.PageCount()))
 	if err != nil {
 		return err
 	}
-	f.reader = f.writer.Base()
-	f.shown, f.counter = f.reader, counter
+	f.showPublished()
+	f.counter = counter
 	f.cookieSalt, f.unsalted, f.reversing = salt, false, false
 	if !lsn.IsZero() {
+		f.forgetUndone()
 		f.undone, f.uncut = before, uncut
 	}
 	return nil
+}
+
+// showPublished lets SQLite see what the Writer has just published.
+func (f *file) showPublished() {
+	f.reader.Close()
+	f.reader = f.writer.Base()
+	f.shown = f.reader
+}
+
+// forgetUndone gives up what a published transaction stood on.
+func (f *file) forgetUndone() {
+	if f.undone != nil {
+		f.undone.Close()
+		f.undone = nil
+	}
 }
 
 // publishEmpty publishes a database without pages.
@@ -164,8 +191,8 @@ func (f *file) publishEmpty(ctx context.Context) error {
 	if _, err := f.writer.CommitCut(ctx, 0); err != nil {
 		return err
 	}
-	f.reader = f.writer.Base()
-	f.shown, f.unsalted, f.reversing = f.reader, true, false
+	f.showPublished()
+	f.unsalted, f.reversing = true, false
 	f.highest++
 	f.counter = f.highest
 	return nil
@@ -173,7 +200,7 @@ func (f *file) publishEmpty(ctx context.Context) error {
 
 // CommitPhaseTwo ends COMMIT: no database of the transaction can fail now.
 func (f *file) CommitPhaseTwo() error {
-	f.undone = nil
+	f.forgetUndone()
 	return nil
 }
 
@@ -195,7 +222,8 @@ func (f *file) rollBack() error {
 			return err
 		}
 	}
-	f.undone, f.reversing = nil, true
+	f.forgetUndone()
+	f.reversing = true
 	return nil
 }
 
@@ -211,6 +239,7 @@ func (f *file) stageFirstPage(page *graft.Page) (salt uint32, err error) {
 	header := sqlitefile.Header(stored[:])
 	header.SetCounter(storedCounter)
 	base := f.writer.Base()
+	defer base.Close()
 	if base.PageCount() == 0 {
 		return 0, f.writer.Write(1, &stored) // the first cookie of a Graft is SQLite's
 	}

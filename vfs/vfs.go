@@ -17,9 +17,12 @@
 // attached databases is atomic in each of them, and not across them: when a
 // later one fails, the first was published for a moment.
 //
+// A COMMIT waits for the disk with PRAGMA synchronous = FULL, the default, and
+// EXTRA. With NORMAL and OFF it does not: a killed process loses nothing then, a
+// power cut the newest commits, up to a moment before which it loses none.
+//
 // What it does not do yet: rollback journals and temporary files are held in
-// memory, so that one transaction may rewrite about 200 MB of existing pages;
-// PRAGMA synchronous has no effect, for every commit is durable.
+// memory, so that one transaction may rewrite about 200 MB of existing pages.
 package vfs
 
 import (
@@ -137,7 +140,7 @@ func ParseConfig(name string) (Config, error) {
 
 // OpenConfig opens the data directory of c, which must name one.
 func OpenConfig(ctx context.Context, c Config) (*graft.DB, error) {
-	return graft.Open(ctx, c.Dir, &graft.Options{Remote: c.Remote, AutoSync: c.AutoSync})
+	return graft.Open(ctx, c.Dir, &graft.Options{Remote: c.Remote, AutoSync: c.AutoSync, PageCache: c.PageCache})
 }
 
 func noTagError(tag string, db *graft.DB) error {

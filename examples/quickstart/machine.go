@@ -102,7 +102,7 @@ func (m *machine) print(out io.Writer, what, answer string) error {
 	stats := m.db.RemoteStats()
 	moved := stats.Sub(m.last)
 	m.last = stats
-	pages, err := m.graft.Reader().Presence(m.ctx)
+	pages, err := m.presence()
 	if err != nil {
 		return err
 	}
@@ -113,4 +113,13 @@ func (m *machine) print(out io.Writer, what, answer string) error {
 	fmt.Fprintf(out, "        %d requests, %d bytes in, %d bytes out; %d of %d pages here\n\n",
 		moved.Requests(), moved.BytesIn, moved.BytesOut, pages.Present, pages.Written)
 	return nil
+}
+
+// presence counts the pages that are here.
+func (m *machine) presence() (p graft.Presence, err error) {
+	err = m.graft.View(func(r *graft.Reader) error {
+		p, err = r.Presence(m.ctx)
+		return err
+	})
+	return p, err
 }

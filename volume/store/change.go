@@ -3,15 +3,16 @@ package store
 import (
 	"errors"
 	"fmt"
-
-	"github.com/dgraph-io/badger/v4"
+	"sync"
+	"syscall"
 
 	"graft/volume"
+	"graft/volume/store/journal"
 )
 
 // MaxChangePages is the most pages that fit into one Change. Stage the others
 // before.
-const MaxChangePages = 1024
+const MaxChangePages = 256
 
 // Tag is a name for a Graft.
 type Tag struct {
@@ -28,42 +29,132 @@ type Change struct {
 	Segments []volume.SegmentState
 	Segment  volume.SegmentID   // where Pages belong
 	Pages    []volume.PageEntry // at most MaxChangePages
+
+	DeleteTags   []string
+	DeleteGrafts []volume.VolumeID // their states; what they had is swept later
+
+	// Relaxed lets Apply return before the Change is durable: a power cut may
+	// take it back, together with every later Change. The next Change that is
+	// not Relaxed, or Sync, makes it durable.
+	Relaxed bool
 }
 
-// Apply makes the change. When it returns nil the change is durable and seen
-// by every later read; when it returns an error nothing of it is.
+// commitState gives changes their order. Its lock is held while a redo record
+// is written and put into the overlay, and not while it is synced.
+type commitState struct{ sync.Mutex }
+
+// Apply makes the change. When it returns nil the change is seen by every later
+// read, survives the process, and is durable unless it is Relaxed. When it
+// returns an error nothing of it is; but with ErrPoisoned nobody knows, until
+// the store is opened again. Concurrent calls share their syncs.
 func (s *Store) Apply(c Change) error {
-	if len(c.Pages) > MaxChangePages {
-		return fmt.Errorf("graft: change of %d pages is over the limit of %d", len(c.Pages), MaxChangePages)
-	}
-	entries, err := c.encode()
-	if err != nil {
-		return err
-	}
-	if err := s.acquire(); err != nil {
-		return err
-	}
-	defer s.release()
-	err = s.db.Update(func(txn *badger.Txn) error {
-		for _, e := range entries {
-			if err := txn.SetEntry(e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.apply(c); err != nil {
 		return fmt.Errorf("write to the local store: %w", err)
 	}
-	s.segments.drop(c.Segments)
 	return nil
 }
 
-func (c *Change) encode() ([]*badger.Entry, error) {
-	entries := make([]*badger.Entry, 0, len(c.Tags)+len(c.Grafts)+len(c.Commits)+len(c.Segments)+len(c.Pages))
-	add := func(key, value []byte) { entries = append(entries, badger.NewEntry(key, value)) }
+func (s *Store) apply(c Change) error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	ops, err := c.encode()
+	if err != nil || len(ops) == 0 {
+		return err
+	}
+	payload := encodeOps(ops)
+	if err := s.checkSpace(int64(len(payload))); err != nil {
+		return err
+	}
+	seq, err := s.append(payload, ops, c.Segments)
+	if err != nil {
+		return err
+	}
+	if !c.Relaxed {
+		if err := s.syncJournal(seq); err != nil {
+			return err
+		}
+	}
+	for _, p := range c.Pages {
+		s.cache.put(PageRef{c.Segment, p.Idx}, p.Page)
+	}
+	return nil
+}
+
+// append writes a redo record and shows its ops to readers. It waits while the
+// journal is full of records that are not applied yet.
+func (s *Store) append(payload []byte, ops []op, written []volume.SegmentState) (uint64, error) {
+	if max := s.journal.MaxPayload(); int64(len(payload)) > max {
+		return 0, fmt.Errorf("graft: change of %d bytes is over the limit of %d", len(payload), max)
+	}
+	for {
+		s.commit.Lock()
+		seq, err := s.appendLocked(payload, ops, written)
+		s.commit.Unlock()
+		if !errors.Is(err, journal.ErrFull) {
+			return seq, s.journalError(err)
+		}
+		if err := s.applier.applyAll(s); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (s *Store) appendLocked(payload []byte, ops []op, written []volume.SegmentState) (uint64, error) {
+	if err := s.poison.err(); err != nil {
+		return 0, err
+	}
+	seq, err := s.journal.Append(payload)
+	if err != nil {
+		return 0, err
+	}
+	s.overlay.Lock()
+	s.overlay.active.add(seq, ops, len(payload))
+	s.segments.drop(written) // nobody reads the new ones before
+	full := s.overlay.active.bytes >= s.opts.applyAt
+	s.overlay.Unlock()
+	if full {
+		s.applier.kick()
+	}
+	return seq, nil
+}
+
+// syncJournal waits until the redo record seq is durable.
+func (s *Store) syncJournal(seq uint64) error { return s.journalError(s.journal.Sync(seq)) }
+
+// Sync makes every Change durable that was applied so far.
+func (s *Store) Sync() error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	return s.syncJournal(s.journal.Next() - 1)
+}
+
+// journalError says what an error of the journal means for the store.
+func (s *Store) journalError(err error) error {
+	switch {
+	case errors.Is(err, journal.ErrPoisoned):
+		s.poison.set(err)
+		return s.poison.err()
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
+
+func (c *Change) encode() ([]op, error) {
+	if len(c.Pages) > MaxChangePages {
+		return nil, fmt.Errorf("graft: change of %d pages is over the limit of %d", len(c.Pages), MaxChangePages)
+	}
+	ops := make([]op, 0, len(c.Tags)+len(c.Grafts)+len(c.Commits)+len(c.Segments)+len(c.Pages))
+	add := func(key, value []byte) { ops = append(ops, op{key: key, value: value}) }
 	for _, t := range c.Tags {
 		add(keyTag(t.Name), t.Graft[:])
+	}
+	for _, name := range c.DeleteTags {
+		add(keyTag(name), nil)
 	}
 	for _, g := range c.Grafts {
 		b, err := volume.EncodeGraftState(g)
@@ -72,8 +163,13 @@ func (c *Change) encode() ([]*badger.Entry, error) {
 		}
 		add(keyGraft(g.Local), b)
 	}
+	for _, v := range c.DeleteGrafts {
+		add(keyGraft(v), nil)
+	}
+	var owner volume.VolumeID
 	for _, r := range c.Commits {
-		add(keyLog(r.Commit.Volume, r.Commit.LSN), r.Bytes)
+		owner = r.Commit.Volume
+		add(keyLog(owner, r.Commit.LSN), r.Bytes)
 	}
 	for _, seg := range c.Segments {
 		b, err := volume.EncodeSegmentState(seg)
@@ -83,49 +179,16 @@ func (c *Change) encode() ([]*badger.Entry, error) {
 		add(keySegment(seg.Segment.ID), b)
 	}
 	for _, p := range c.Pages {
-		add(keyPage(c.Segment, p.Idx), p.Page[:])
+		ops = append(ops, op{key: keyPage(c.Segment, p.Idx), value: p.Page[:], owner: owner})
 	}
-	return entries, nil
-}
-
-// Stage stores pages of Segment id, any number of them, ahead of the Change
-// that refers to them. After an error some of them may be stored.
-func (s *Store) Stage(id volume.SegmentID, pages []volume.PageEntry) error {
-	return s.batch("stage pages", func(wb *badger.WriteBatch) error {
-		for _, p := range pages {
-			if err := wb.Set(keyPage(id, p.Idx), p.Page[:]); err != nil {
-				return err
-			}
+	for _, o := range ops {
+		if len(o.key) > maxKey {
+			// Once it is in the journal Badger would refuse it for ever.
+			return nil, fmt.Errorf("graft: key of %d bytes is over the limit of %d", len(o.key), maxKey)
 		}
-		return nil
-	})
+	}
+	return ops, nil
 }
 
-// Unstage removes pages of Segment id that nothing refers to.
-func (s *Store) Unstage(id volume.SegmentID, pages volume.PageSet) error {
-	return s.batch("remove staged pages", func(wb *badger.WriteBatch) error {
-		for p := range pages.All() {
-			if err := wb.Delete(keyPage(id, p)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-func (s *Store) batch(op string, fill func(*badger.WriteBatch) error) error {
-	if err := s.acquire(); err != nil {
-		return err
-	}
-	defer s.release()
-	wb := s.db.NewWriteBatch()
-	defer wb.Cancel()
-	err := fill(wb)
-	if err == nil {
-		err = wb.Flush()
-	}
-	if err != nil && !errors.Is(err, ErrClosed) {
-		return fmt.Errorf("%s in the local store: %w", op, err)
-	}
-	return err
-}
+// maxKey is the longest key, in bytes, that a Change may have.
+const maxKey = 1024

@@ -14,7 +14,7 @@ import (
 
 func openBadger(t *testing.T, dir string) *badger.DB {
 	t.Helper()
-	db, err := badger.Open(badgerOptions(filepath.Join(dir, "badger"), nil))
+	db, err := badger.Open(badgerOptions(filepath.Join(dir, "badger"), 0))
 	must(t, err)
 	return db
 }
@@ -112,6 +112,8 @@ func TestDamageWhileOpenIsAnError(t *testing.T) {
 	id := volume.NewSegmentID()
 	want := pages(1, 12, 0)
 	apply(t, s, Change{Segment: id, Pages: want})
+	must(t, s.Flush())
+	s.cache.pages.InvalidateAll()
 	path, off := findPage(t, s.Dir(), want[5].Page)
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	must(t, err)

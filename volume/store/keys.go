@@ -9,20 +9,25 @@ import (
 // Keys of the key spaces, told apart by their first byte. Numbers are big
 // endian, so that keys sort as what they name.
 //
-//	f                      format version of the directory
 //	t NAME                 tag: VolumeID of the Graft
 //	g VolumeID             Graft: volume.GraftState
 //	l VolumeID LSN         log: volume.Record
 //	s SegmentID            remote Segment: volume.SegmentState
 //	p SegmentID PageIdx    page
-var keyFormat = []byte("f")
-
+//	i VolumeID             page index of a Graft: volume.Index
+//	b VolumeID number      leaf of the index of its base: volume.Leaf
+//	n VolumeID number      leaf of the index of its newest Snapshot, where it is
+//	                       not that of the base: volume.Leaf
+//	j                      volume.Applied
 const (
 	spaceTag     = 't'
 	spaceGraft   = 'g'
 	spaceLog     = 'l'
 	spaceSegment = 's'
 	spacePage    = 'p'
+	spaceIndex   = 'i'
+	spaceBase    = 'b'
+	spaceNewest  = 'n'
 )
 
 func keyTag(name string) []byte { return append([]byte{spaceTag}, name...) }
@@ -43,4 +48,46 @@ func keyPage(id volume.SegmentID, p volume.PageIdx) []byte {
 	key = append(key, spacePage)
 	key = append(key, id[:]...)
 	return binary.BigEndian.AppendUint32(key, uint32(p))
+}
+
+// PageRef names a stored page.
+type PageRef struct {
+	Segment volume.SegmentID
+	Idx     volume.PageIdx
+}
+
+// parseKeyPage reads a key of a page.
+func parseKeyPage(key []byte) (ref PageRef, ok bool) {
+	if len(key) != 1+len(ref.Segment)+4 || key[0] != spacePage {
+		return ref, false
+	}
+	copy(ref.Segment[:], key[1:])
+	ref.Idx = volume.PageIdx(binary.BigEndian.Uint32(key[1+len(ref.Segment):]))
+	return ref, true
+}
+
+// parseKeyLog reads a key of the log.
+func parseKeyLog(key []byte) (v volume.VolumeID, l volume.LSN, ok bool) {
+	if len(key) != 1+len(v)+8 || key[0] != spaceLog {
+		return v, 0, false
+	}
+	copy(v[:], key[1:])
+	return v, volume.LSN(binary.BigEndian.Uint64(key[1+len(v):])), true
+}
+
+func keyIndex(v volume.VolumeID) []byte { return append([]byte{spaceIndex}, v[:]...) }
+
+// keyLeafOf is the prefix of the leaves of one index of a Graft.
+func keyLeafOf(space byte, v volume.VolumeID) []byte { return append([]byte{space}, v[:]...) }
+
+func keyLeaf(space byte, v volume.VolumeID, n volume.LeafIdx) []byte {
+	return binary.BigEndian.AppendUint32(keyLeafOf(space, v), uint32(n))
+}
+
+// parseLeafNumber reads the number of a leaf from its key.
+func parseLeafNumber(key, prefix []byte) (volume.LeafIdx, bool) {
+	if len(key) != len(prefix)+4 {
+		return 0, false
+	}
+	return volume.LeafIdx(binary.BigEndian.Uint32(key[len(prefix):])), true
 }

@@ -79,7 +79,7 @@ func apply(t *testing.T, s *Store, c Change) {
 // putRaw stores bytes that no method would.
 func putRaw(t *testing.T, s *Store, key, value []byte) {
 	t.Helper()
-	if err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(key, value) }); err != nil {
+	if err := s.update(func(txn *badger.Txn) error { return txn.Set(key, value) }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -13,7 +15,7 @@ import (
 // Tags gives all tags in the order of their names.
 func (s *Store) Tags() ([]Tag, error) {
 	var tags []Tag
-	err := s.scan([]byte{spaceTag}, func(key, value []byte) error {
+	err := s.scan(spaceTag, func(key, value []byte) error {
 		v, err := volume.VolumeIDFromBytes(value)
 		if err != nil {
 			return fmt.Errorf("%w: tag %q: %w", volume.ErrCorrupt, key, err)
@@ -35,6 +37,24 @@ func (s *Store) Tag(name string) (volume.VolumeID, error) {
 		return v, fmt.Errorf("%w: tag %q: %w", volume.ErrCorrupt, name, err)
 	}
 	return v, nil
+}
+
+// Grafts gives the states of all Grafts in the order of their local Volumes.
+func (s *Store) Grafts() ([]volume.GraftState, error) {
+	var grafts []volume.GraftState
+	err := s.scan(spaceGraft, func(key, value []byte) error {
+		v, err := volume.VolumeIDFromBytes(key)
+		if err != nil {
+			return corruptf("graft %x: %w", key, err)
+		}
+		g, err := volume.DecodeGraftState(v, value)
+		if err != nil {
+			return &volume.Error{Op: "read state", Volume: v, Err: err}
+		}
+		grafts = append(grafts, g)
+		return nil
+	})
+	return grafts, err
 }
 
 // Graft gives the state of the Graft whose local Volume is v, or ErrNotFound.
@@ -97,8 +117,15 @@ func (s *Store) Log(v volume.VolumeID, r volume.LSNRange, fn func(volume.Record)
 
 // Head gives the newest LSN of Volume v in the store, or zero.
 func (s *Store) Head(v volume.VolumeID) (head volume.LSN, err error) {
+	if err := s.use.acquire(); err != nil {
+		return 0, err
+	}
+	defer s.use.release()
+	if head := s.overlay.head(v); head > 0 {
+		return head, nil
+	}
 	prefix := keyLogOf(v)
-	err = s.view(func(txn *badger.Txn) error {
+	err = s.db.View(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
 		o.PrefetchValues, o.Reverse, o.Prefix = false, true, prefix
 		it := txn.NewIterator(o)
@@ -112,73 +139,116 @@ func (s *Store) Head(v volume.VolumeID) (head volume.LSN, err error) {
 }
 
 // Page gives page p of Segment id, or ErrNotFound when it is not stored here.
-func (s *Store) Page(id volume.SegmentID, p volume.PageIdx) (page *volume.Page, err error) {
-	epoch := s.segments.now()
-	err = s.view(func(txn *badger.Txn) error {
-		item, err := s.locate(txn, id, p, epoch)
-		if err != nil {
-			return err
-		}
-		return readError(item.Key(), item.Value(func(b []byte) error {
-			if len(b) != volume.PageSize {
-				return fmt.Errorf("page of %d bytes", len(b))
-			}
-			page = (*volume.Page)(append([]byte(nil), b...))
-			return nil
-		}))
-	})
-	if err != nil && !errors.Is(err, ErrNotFound) {
+func (s *Store) Page(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error) {
+	if err := s.use.acquire(); err != nil {
+		return nil, err
+	}
+	defer s.use.release()
+	ref := PageRef{id, p}
+	if page, ok := s.cache.get(ref); ok {
+		return page, nil
+	}
+	page, err := s.loadPage(ref)
+	if errors.Is(err, ErrNotFound) {
+		page, err = s.loadAlias(ref)
+	}
+	if errors.Is(err, ErrNotFound) {
+		return nil, ErrNotFound
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read page %d of segment %s: %w", p, id, err)
 	}
-	return page, err
+	s.cache.put(ref, page)
+	return page, nil
+}
+
+// loadPage reads a page that is stored under ref itself.
+func (s *Store) loadPage(ref PageRef) (*volume.Page, error) {
+	b, err := s.get(keyPage(ref.Segment, ref.Idx))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(b) != volume.PageSize:
+		return nil, corruptf("page of %d bytes", len(b))
+	}
+	return (*volume.Page)(b), nil
+}
+
+// loadAlias reads a page of a remote Segment that is stored under a local one.
+func (s *Store) loadAlias(ref PageRef) (*volume.Page, error) {
+	alias, found, err := s.alias(ref)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, ErrNotFound
+	}
+	return s.loadPage(alias)
+}
+
+// alias gives the place of a page of a remote Segment that is stored under a
+// local one.
+func (s *Store) alias(ref PageRef) (PageRef, bool, error) {
+	state, err := s.Segment(ref.Segment)
+	if errors.Is(err, ErrNotFound) {
+		return PageRef{}, false, nil
+	}
+	if err != nil {
+		return PageRef{}, false, err
+	}
+	for _, a := range state.Aliases {
+		if a.Pages.Contains(ref.Idx) {
+			return PageRef{a.Segment, ref.Idx}, true, nil
+		}
+	}
+	return PageRef{}, false, nil
 }
 
 // HasPage tells whether page p of Segment id is stored here. It reads no page.
 func (s *Store) HasPage(id volume.SegmentID, p volume.PageIdx) (bool, error) {
-	epoch := s.segments.now()
-	err := s.view(func(txn *badger.Txn) error {
-		_, err := s.locate(txn, id, p, epoch)
-		return err
-	})
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
+	has, err := s.has(keyPage(id, p))
+	if has || err != nil {
+		return has, err
 	}
-	return err == nil, err
-}
-
-// locate gives the item of page p of Segment id: its own, or that of an alias.
-func (s *Store) locate(txn *badger.Txn, id volume.SegmentID, p volume.PageIdx, epoch uint64) (*badger.Item, error) {
-	item, err := itemIn(txn, keyPage(id, p))
-	if !errors.Is(err, ErrNotFound) {
-		return item, err
+	alias, found, err := s.alias(PageRef{id, p})
+	if !found || err != nil {
+		return false, err
 	}
-	state, err := s.segmentIn(txn, id, epoch)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range state.Aliases {
-		if a.Pages.Contains(p) {
-			return itemIn(txn, keyPage(a.Segment, p))
-		}
-	}
-	return nil, ErrNotFound
+	return s.has(keyPage(alias.Segment, p))
 }
 
 // scan calls fn with each key of a key space, its first byte cut off, and its
-// value, which is valid during the call alone.
-func (s *Store) scan(prefix []byte, fn func(key, value []byte) error) error {
-	return s.view(func(txn *badger.Txn) error {
+// value, in the order of the keys. Both are shared.
+func (s *Store) scan(space byte, fn func(key, value []byte) error) error {
+	prefix := []byte{space}
+	values := make(map[string][]byte)
+	unapplied := s.overlay.withPrefix(prefix) // before Badger: nothing is missed between the two
+	err := s.view(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
 		o.Prefix = prefix
 		it := txn.NewIterator(o)
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
-			item := it.Item()
-			err := item.Value(func(value []byte) error { return fn(item.KeyCopy(nil)[1:], value) })
+			value, err := it.Item().ValueCopy(nil)
 			if err != nil {
-				return err
+				return readError(it.Item().Key(), err)
 			}
+			values[string(it.Item().Key()[1:])] = value
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, o := range unapplied {
+		if values[string(o.key[1:])] = o.value; o.value == nil {
+			delete(values, string(o.key[1:]))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if err := fn([]byte(key), values[key]); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"graft/volume"
 )
 
@@ -22,8 +20,7 @@ type segmentCache struct {
 
 const maxCachedSegments = 256
 
-// now gives the epoch. Take it before the read transaction, and put what was
-// read in it under that epoch.
+// now gives the epoch. Take it before reading, and put what was read under it.
 func (c *segmentCache) now() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,28 +61,23 @@ func (c *segmentCache) drop(written []volume.SegmentState) {
 }
 
 // Segment gives what is known of a remote Segment, or ErrNotFound.
-func (s *Store) Segment(id volume.SegmentID) (state *volume.SegmentState, err error) {
+func (s *Store) Segment(id volume.SegmentID) (*volume.SegmentState, error) {
+	if err := s.use.acquire(); err != nil {
+		return nil, err
+	}
+	defer s.use.release()
 	epoch := s.segments.now()
-	err = s.view(func(txn *badger.Txn) error {
-		state, err = s.segmentIn(txn, id, epoch)
-		return err
-	})
-	return state, err
-}
-
-// segmentIn reads a state in txn, which was begun at epoch or later.
-func (s *Store) segmentIn(txn *badger.Txn, id volume.SegmentID, epoch uint64) (*volume.SegmentState, error) {
 	if state := s.segments.get(id); state != nil {
 		return state, nil
 	}
-	b, err := getIn(txn, keySegment(id))
+	b, err := s.get(keySegment(id))
 	if err != nil {
 		return nil, err
 	}
-	decoded, err := volume.DecodeSegmentState(b)
+	state, err := volume.DecodeSegmentState(b)
 	if err != nil {
 		return nil, fmt.Errorf("read state of segment %s: %w", id, err)
 	}
-	s.segments.put(id, &decoded, epoch)
-	return &decoded, nil
+	s.segments.put(id, &state, epoch)
+	return &state, nil
 }

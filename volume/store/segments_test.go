@@ -53,11 +53,13 @@ func TestPageFollowsAChangedAlias(t *testing.T) {
 	}
 	for l := volume.LSN(1); l <= 5; l++ {
 		local := volume.NewSegmentID()
-		entries := pages(1, 3, uint64(l))
+		entries := pages(1, 3, 0) // what is stored under a Segment never changes
 		apply(t, s, Change{
 			Segments: []volume.SegmentState{state(remote, l, volume.Alias{Segment: local, Pages: volume.PageSetOf(1, 2, 3)})},
 			Segment:  local, Pages: entries,
 		})
+		checkPages(t, s, remote, entries)
+		s.cache.pages.InvalidateAll()
 		checkPages(t, s, remote, entries)
 	}
 }

@@ -7,13 +7,15 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
 
+	"graft/internal/filesys"
 	"graft/volume"
+	"graft/volume/store/badgerguard"
+	"graft/volume/store/journal"
 )
 
 var (
@@ -23,193 +25,222 @@ var (
 
 	// ErrClosed is returned by a Store that was closed.
 	ErrClosed = errors.New("graft: store is closed")
+
+	// ErrFull is returned by what would write when the disk has less free
+	// space than the reserve, or none. Reads go on.
+	ErrFull = errors.New("graft: disk is full")
+
+	// ErrPoisoned is returned by what would write after a sync has failed:
+	// nobody knows what is on disk. It holds until the store is opened again,
+	// which finds out. Reads go on.
+	ErrPoisoned = errors.New("graft: store is poisoned until it is opened again")
 )
+
+// DefaultCacheSize is the size of the page cache, in bytes, unless Options
+// says otherwise.
+const DefaultCacheSize = 32 << 20
 
 // Options are the settings of a Store. The zero value is the default.
 type Options struct {
+	// CacheSize bounds the page cache, in bytes of pages.
+	CacheSize int64
+
+	// Live tells whether some Snapshot in use may read a page that the local
+	// Volume owner committed. Pages that it denies before they are in Badger
+	// never get there. It is called in the background, and calls no method of
+	// the Store. Nil: every page is.
+	Live func(owner volume.VolumeID, ref PageRef) bool
+
 	Logger *slog.Logger // nil discards
+
+	// For tests.
+	journalFiles filesys.FS
+	journal      journal.Options
+	freeSpace    func(dir string) (uint64, error)
+	applyAt      int // bytes of redo records that are applied together
+}
+
+func (o Options) withDefaults(dir string) Options {
+	if o.CacheSize <= 0 {
+		o.CacheSize = DefaultCacheSize
+	}
+	if o.Live == nil {
+		o.Live = func(volume.VolumeID, PageRef) bool { return true }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.journalFiles == nil {
+		o.journalFiles = filesys.Dir(filepath.Join(dir, "journal"))
+	}
+	if o.freeSpace == nil {
+		o.freeSpace = filesys.FreeSpace
+	}
+	if o.applyAt == 0 {
+		o.applyAt = defaultApplyAt
+	}
+	return o
 }
 
 // Store is the open local store of one data directory. All methods are safe
 // for concurrent use; pages and records that they return are shared and must
 // not be changed.
+//
+// Locks are taken in the order commit, overlay. A Change takes both; a read
+// takes the overlay's for a moment.
 type Store struct {
-	dir  string
-	lock *dirLock
-	db   *badger.DB
+	dir     string
+	opts    Options
+	log     *slog.Logger
+	lock    *dirLock
+	db      *badger.DB
+	journal *journal.Journal
 
+	cache    *pageCache
 	segments segmentCache
+	overlay  overlay
 
-	// use is read-held by every method and write-held by Close alone, so that
-	// Badger is never closed under a call. Nothing is taken inside it.
-	use struct {
-		sync.RWMutex
-		closed bool
-	}
+	commit  commitState
+	applier applier
+	space   space
+	poison  poison
+	reads   readTxns
+	writing sync.RWMutex // read-held over a write to Badger; held while Badger takes none
+	use     *usage
 }
 
-// formatVersion is the version of the layout of the data directory: the keys
-// of keys.go and the records of package volume.
-const formatVersion = 1
-
 // Open opens the store in dir, which it makes if need be. One process at a
-// time holds a directory: ErrInUse tells that another does.
+// time holds a directory: ErrInUse tells that another does. What a crash left
+// in the redo journal is part of the store again. Damage that is found is
+// ErrCorrupt, a directory of another format ErrVersion; nothing was changed
+// then.
 func Open(dir string, opts Options) (_ *Store, err error) {
 	dir, err = filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open data directory: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, fmt.Errorf("make data directory: %w", err)
+	for _, name := range []string{".", "journal"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o777); err != nil {
+			return nil, fmt.Errorf("make data directory: %w", err)
+		}
 	}
 	lock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
 	}
+	s := &Store{dir: dir, opts: opts.withDefaults(dir), lock: lock, use: newUsage()}
+	s.log = s.opts.Logger
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, lock.release())
+			err = errors.Join(fmt.Errorf("open data directory %s: %w", dir, err), s.closeParts())
 		}
 	}()
-	db, err := badger.Open(badgerOptions(filepath.Join(dir, "badger"), opts.Logger))
-	if err != nil {
-		return nil, fmt.Errorf("open data directory %s: %w", dir, err)
+	if err := checkFormat(filesys.Dir(dir)); err != nil {
+		return nil, err
 	}
-	s := &Store{dir: dir, lock: lock, db: db}
-	if err := s.checkFormat(); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if s.cache, err = newPageCache(s.opts.CacheSize); err != nil {
+		return nil, err
 	}
+	if err := s.checkReserve(0, openReserve); err != nil {
+		return nil, err
+	}
+	if err := s.openBadger(); err != nil {
+		return nil, err
+	}
+	if err := s.recover(); err != nil {
+		return nil, err
+	}
+	s.startApplier()
 	return s, nil
 }
 
-// badgerOptions keep pages in the value log, small memtables, and nothing that
-// a 32-bit build reads back wrongly. SyncWrites is the one mode of Badger that
-// survives a power cut.
-func badgerOptions(dir string, logger *slog.Logger) badger.Options {
-	o := badger.DefaultOptions(dir)
-	o.Logger = nil
-	if logger != nil {
-		o.Logger = badgerLogger{logger}
-	}
-	o.SyncWrites = true
-	o.VerifyValueChecksum = true
-	o.ChecksumVerificationMode = options.OnTableAndBlockRead
-	o.ValueThreshold = 1024
-	o.ValueLogFileSize = 32 << 20
-	o.MemTableSize = 2 << 20
-	o.NumMemtables = 2
-	o.BaseTableSize = 4 << 20
-	o.BaseLevelSize = 4 << 20
-	o.TableSizeMultiplier = 1
-	o.NumLevelZeroTables = 2
-	o.NumLevelZeroTablesStall = 6
-	o.NumCompactors = 2
-	o.Compression = options.None
-	o.BlockCacheSize = 0
-	o.DetectConflicts = false
-	o.MetricsEnabled = false
-	return o
-}
-
-// checkFormat marks an empty store with the format version, and refuses one of
-// another.
-func (s *Store) checkFormat() error {
-	b, err := s.get(keyFormat)
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return s.db.Update(func(txn *badger.Txn) error {
-			return txn.Set(keyFormat, []byte{formatVersion})
-		})
-	case err != nil:
+// openBadger opens Badger once it is sure that Badger can bear its files.
+func (s *Store) openBadger() error {
+	dir := filepath.Join(s.dir, "badger")
+	if err := badgerguard.Tidy(dir); err != nil {
 		return err
-	case len(b) != 1 || b[0] != formatVersion:
-		return fmt.Errorf("%w: data directory %s has format %x, not %d", volume.ErrVersion, s.dir, b, formatVersion)
 	}
+	if err := badgerguard.Check(dir); err != nil {
+		return err
+	}
+	size, err := directorySize(dir)
+	if err != nil {
+		return err
+	}
+	o := badgerOptions(dir, size)
+	o.Logger = badgerLogger{log: s.log, poison: &s.poison}
+	db, err := badger.Open(o)
+	if err != nil {
+		return openError(err)
+	}
+	s.db = db
 	return nil
 }
 
 // Dir is the absolute path of the data directory.
 func (s *Store) Dir() string { return s.dir }
 
-// Close closes the store and gives the directory free. It waits for calls that
-// are under way, and does nothing the second time.
+// Close makes everything durable, closes the store and gives the directory
+// free. It waits for calls that are under way, and does nothing the second
+// time.
 func (s *Store) Close() error {
-	s.use.Lock()
-	defer s.use.Unlock()
-	if s.use.closed {
+	if !s.use.close() {
 		return nil
 	}
-	s.use.closed = true
-	if err := errors.Join(s.db.Close(), s.lock.release()); err != nil {
+	err := s.stopApplier()
+	if err == nil {
+		err = s.writeApplied(s.clean())
+	}
+	if err := errors.Join(err, s.closeParts()); err != nil {
 		return fmt.Errorf("close data directory %s: %w", s.dir, err)
 	}
 	return nil
 }
 
-// acquire keeps the store open until release. It fails once it is closed.
-func (s *Store) acquire() error {
-	s.use.RLock()
-	if s.use.closed {
-		s.use.RUnlock()
-		return ErrClosed
+// closeParts closes what is open, in the reverse order of opening.
+func (s *Store) closeParts() error {
+	var errs []error
+	if s.journal != nil {
+		errs = append(errs, s.journal.Close())
 	}
-	return nil
-}
-
-func (s *Store) release() { s.use.RUnlock() }
-
-// view runs fn in a read transaction.
-func (s *Store) view(fn func(txn *badger.Txn) error) error {
-	if err := s.acquire(); err != nil {
-		return err
+	s.reads.renew()
+	if s.db != nil && !s.poison.stuck.Load() {
+		errs = append(errs, s.db.Close())
 	}
-	defer s.release()
-	return s.db.View(fn)
+	return errors.Join(append(errs, s.lock.release())...)
 }
 
-// get reads the value of one key, which the caller owns.
-func (s *Store) get(key []byte) (value []byte, err error) {
-	err = s.view(func(txn *badger.Txn) error {
-		value, err = getIn(txn, key)
-		return err
-	})
-	return value, err
+// poison is why a store takes no more writes.
+type poison struct {
+	mu    sync.Mutex
+	cause error
+
+	stuck atomic.Bool // Badger would neither read nor close: leave it alone
 }
 
-func getIn(txn *badger.Txn, key []byte) ([]byte, error) {
-	item, err := itemIn(txn, key)
-	if err != nil {
-		return nil, err
+func (p *poison) set(cause error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cause == nil {
+		p.cause = cause
 	}
-	value, err := item.ValueCopy(nil)
-	return value, readError(key, err)
 }
 
-func itemIn(txn *badger.Txn, key []byte) (*badger.Item, error) {
-	item, err := txn.Get(key)
-	return item, readError(key, err)
-}
-
-// readError says what Badger's errors mean: a key that is not there, or bytes
-// that cannot be read back.
-func readError(key []byte, err error) error {
-	switch {
-	case err == nil:
+// err is nil, or ErrPoisoned with its cause.
+func (p *poison) err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cause == nil {
 		return nil
-	case errors.Is(err, badger.ErrKeyNotFound):
-		return ErrNotFound
 	}
-	return fmt.Errorf("%w: read %q of the local store: %w", volume.ErrCorrupt, key, err)
+	return fmt.Errorf("%w: %w", ErrPoisoned, p.cause)
 }
 
-// badgerLogger hands what Badger says to a slog.Logger.
-type badgerLogger struct{ log *slog.Logger }
-
-func (l badgerLogger) say(level slog.Level, format string, args []any) {
-	l.log.Log(context.Background(), level, strings.TrimSpace(fmt.Sprintf(format, args...)), "component", "badger")
+func corruptf(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{volume.ErrCorrupt}, args...)...)
 }
 
-func (l badgerLogger) Errorf(format string, args ...any)   { l.say(slog.LevelError, format, args) }
-func (l badgerLogger) Warningf(format string, args ...any) { l.say(slog.LevelWarn, format, args) }
-func (l badgerLogger) Infof(format string, args ...any)    { l.say(slog.LevelDebug, format, args) }
-func (l badgerLogger) Debugf(format string, args ...any)   { l.say(slog.LevelDebug, format, args) }
+// logError logs what goes wrong in the background.
+func (s *Store) logError(what string, err error) {
+	s.log.Log(context.Background(), slog.LevelError, what, "dir", s.dir, "error", err)
+}

@@ -100,35 +100,28 @@ func TestLoggerHearsBadger(t *testing.T) {
 	}
 }
 
-func TestOpenRefusesAnUnknownFormat(t *testing.T) {
+func TestOpenRefusesAnotherFormat(t *testing.T) {
 	s := openNew(t)
-	for _, b := range [][]byte{{formatVersion + 1}, {0}, {formatVersion, 0}, {}} {
-		putRaw(t, s, keyFormat, b)
-		closeStore(t, s)
+	closeStore(t, s)
+	for text, want := range map[string]error{
+		"graft data directory, format 2\n":  volume.ErrVersion,
+		"graft data directory, format -1\n": volume.ErrVersion,
+		"graft data directory, format 1":    volume.ErrCorrupt,
+		"graft data directory, format 01\n": volume.ErrCorrupt,
+		"":                                  volume.ErrCorrupt,
+		"\x00\xff":                          volume.ErrCorrupt,
+	} {
+		must(t, os.WriteFile(filepath.Join(s.Dir(), formatFile), []byte(text), 0o666))
 		leaks := goleak.IgnoreCurrent()
 		for range 2 { // the lock is given free
-			if _, err := Open(s.Dir(), Options{}); !errors.Is(err, volume.ErrVersion) {
-				t.Fatalf("format %x: %v", b, err)
+			if _, err := Open(s.Dir(), Options{}); !errors.Is(err, want) {
+				t.Fatalf("format %q: %v", text, err)
 			}
 		}
 		if err := goleak.Find(leaks); err != nil {
 			t.Error(err)
 		}
-		s = openRaw(t, s.Dir())
 	}
-	putRaw(t, s, keyFormat, []byte{formatVersion})
-}
-
-// openRaw opens a store whatever its format.
-func openRaw(t *testing.T, dir string) *Store {
-	t.Helper()
-	lock, err := lockDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &Store{dir: dir, lock: lock, db: openBadger(t, dir)}
-	t.Cleanup(func() { closeStore(t, s) })
-	return s
 }
 
 func TestFailedOpenLeavesNothingBehind(t *testing.T) {

@@ -1,0 +1,379 @@
+package snapshot
+
+import (
+	"context"
+	"sync/atomic"
+
+	"graft/volume"
+)
+
+const (
+	fanoutBits = 6
+	fanout     = 1 << fanoutBits
+	maxHeight  = 4 // fanout^maxHeight leaves cover every PageIdx
+)
+
+// node is one place in a tree of leaves: at height 0 a leaf, above it up to 64
+// subtrees of the height below. A nil node has no written page. Once a node is
+// loaded it never changes, so trees share nodes; and since they share those too
+// that are not loaded yet, what one of them loads all of them have.
+//
+// Which leaves a node covers is known to who came to it: height and first leaf.
+type node struct {
+	leaf     atomic.Pointer[leaf]     // height 0
+	children atomic.Pointer[children] // other heights
+	lazy     atomic.Pointer[lazy]     // how to load it; nil once it is loaded
+}
+
+type children [fanout]*node
+
+// noChildren is the content of every inner node without a written page.
+var noChildren children
+
+// lazy says how a node is loaded: it is what source has, and where source has
+// nothing it is what under is, both without the pages above count.
+type lazy struct {
+	source LeafSource
+	count  volume.PageCount
+	cut    bool  // under may have pages above count
+	under  *node // nil: nothing
+}
+
+// over gives how a part of the node is loaded, which lies over that part of
+// z.under.
+func (z *lazy) over(under *node) *lazy {
+	return &lazy{source: z.source, count: z.count, cut: z.cut, under: under}
+}
+
+func leafNode(l *leaf) *node {
+	n := new(node)
+	n.leaf.Store(l)
+	return n
+}
+
+func innerNode(c *children) *node {
+	n := new(node)
+	n.children.Store(c)
+	return n
+}
+
+func lazyNode(z *lazy) *node {
+	n := new(node)
+	n.lazy.Store(z)
+	return n
+}
+
+// leavesAt is how many leaves a node of that height covers.
+func leavesAt(height int) volume.LeafIdx { return 1 << (fanoutBits * height) }
+
+// childOf is which child of a node of that height covers leaf n.
+func childOf(n volume.LeafIdx, height int) int {
+	return int(n>>(fanoutBits*(height-1))) % fanout
+}
+
+// heightFor is the lowest height of a tree of that many leaves.
+func heightFor(leaves volume.LeafIdx) int {
+	height := 0
+	for leavesAt(height) < leaves {
+		height++
+	}
+	return height
+}
+
+// loadLeaf gives the leaf of n, which is nil or stands at height 0.
+func (n *node) loadLeaf(ctx context.Context, at volume.LeafIdx) (*leaf, error) {
+	if n == nil {
+		return &emptyLeaf, nil
+	}
+	if l := n.leaf.Load(); l != nil {
+		return l, nil
+	}
+	z := n.lazy.Load()
+	if z == nil { // loaded since
+		return n.leaf.Load(), nil
+	}
+	stored, err := z.source.Leaf(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	var l *leaf
+	if stored != nil {
+		l = newLeaf(stored)
+	} else if l, err = z.under.loadLeaf(ctx, at); err != nil {
+		return nil, err
+	}
+	l = l.truncated(at, z.count)
+	n.leaf.CompareAndSwap(nil, l) // the first to come here is right
+	n.lazy.Store(nil)
+	return n.leaf.Load(), nil
+}
+
+// loadChildren gives the children of n, which is nil or stands at that height
+// and covers leaf first and those behind it. It loads none of them.
+func (n *node) loadChildren(ctx context.Context, height int, first volume.LeafIdx) (*children, error) {
+	if n == nil {
+		return &noChildren, nil
+	}
+	if c := n.children.Load(); c != nil {
+		return c, nil
+	}
+	z := n.lazy.Load()
+	if z == nil { // loaded since
+		return n.children.Load(), nil
+	}
+	var c *children
+	var err error
+	if z.under == nil && height == 1 {
+		// To ask which leaves there are takes as long as to read them.
+		c = z.everyLeaf(first)
+	} else {
+		c, err = z.expand(ctx, height, first)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.children.CompareAndSwap(nil, c)
+	n.lazy.Store(nil)
+	return n.children.Load(), nil
+}
+
+// everyLeaf gives children at height 0, from leaf first to the last that the
+// page count needs.
+func (z *lazy) everyLeaf(first volume.LeafIdx) *children {
+	c := new(children)
+	for i := range c {
+		if first+volume.LeafIdx(i) < leavesFor(z.count) {
+			c[i] = lazyNode(z)
+		}
+	}
+	return c
+}
+
+// expand gives the children of a node: those of z.under, and over them lazy
+// ones wherever z.source has a leaf.
+func (z *lazy) expand(ctx context.Context, height int, first volume.LeafIdx) (*children, error) {
+	under, err := z.under.loadChildren(ctx, height, first)
+	if err != nil {
+		return nil, err
+	}
+	next := *under
+	if z.cut {
+		z.cutOff(&next, height, first)
+	}
+	end := min(first+leavesAt(height), leavesFor(z.count))
+	for at := first; at < end; {
+		found, ok, err := z.source.NextLeaf(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		if !ok || found >= end {
+			break
+		}
+		i := childOf(found, height)
+		next[i] = lazyNode(z.over(under[i]))
+		at = first + volume.LeafIdx(i+1)*leavesAt(height-1)
+	}
+	if next == *under {
+		return under, nil
+	}
+	return &next, nil
+}
+
+// cutOff takes out of c, the children of a node, those that lie above z.count,
+// and has the one that it goes through cut when it is loaded.
+func (z *lazy) cutOff(c *children, height int, first volume.LeafIdx) {
+	for i, child := range c {
+		from := first + volume.LeafIdx(i)*leavesAt(height-1)
+		switch {
+		case child == nil || within(height-1, from, z.count):
+		case from < leavesFor(z.count):
+			c[i] = lazyNode(z.over(child))
+		default:
+			c[i] = nil
+		}
+	}
+}
+
+// within tells whether all pages of a node of that height are within count.
+func within(height int, first volume.LeafIdx, count volume.PageCount) bool {
+	return (uint64(first)+uint64(leavesAt(height)))*volume.LeafPages <= uint64(count)
+}
+
+// find gives leaf at of the tree n, which covers it.
+func (n *node) find(ctx context.Context, height int, at volume.LeafIdx) (*leaf, error) {
+	for ; height > 0 && n != nil; height-- {
+		c := n.children.Load()
+		if c == nil {
+			var err error
+			if c, err = n.loadChildren(ctx, height, at&^(leavesAt(height)-1)); err != nil {
+				return nil, err
+			}
+		}
+		n = c[childOf(at, height)]
+	}
+	return n.loadLeaf(ctx, at)
+}
+
+// loadAll loads every leaf of n.
+func (n *node) loadAll(ctx context.Context, height int, first volume.LeafIdx) error {
+	return n.each(ctx, height, first, func(volume.LeafIdx, *leaf) error { return nil })
+}
+
+// each calls fn for every leaf of n that has a written page, in ascending order.
+func (n *node) each(ctx context.Context, height int, first volume.LeafIdx, fn func(volume.LeafIdx, *leaf) error) error {
+	if n == nil {
+		return nil
+	}
+	if height == 0 {
+		l, err := n.loadLeaf(ctx, first)
+		if err != nil || l == &emptyLeaf {
+			return err
+		}
+		return fn(first, l)
+	}
+	c, err := n.loadChildren(ctx, height, first)
+	if err != nil {
+		return err
+	}
+	for i, child := range c {
+		if err := child.each(ctx, height-1, first+volume.LeafIdx(i)*leavesAt(height-1), fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// truncate gives n without the pages above count. What it drops it loads first.
+func (n *node) truncate(ctx context.Context, height int, first volume.LeafIdx, count volume.PageCount) (*node, error) {
+	switch {
+	case n == nil:
+		return nil, nil
+	case first >= leavesFor(count):
+		return nil, n.loadAll(ctx, height, first)
+	case within(height, first, count):
+		return n, nil
+	case height == 0:
+		l, err := n.loadLeaf(ctx, first)
+		if err != nil {
+			return nil, err
+		}
+		switch next := l.truncated(first, count); next {
+		case l:
+			return n, nil
+		case &emptyLeaf:
+			return nil, nil
+		default:
+			return leafNode(next), nil
+		}
+	}
+	c, err := n.loadChildren(ctx, height, first)
+	if err != nil {
+		return nil, err
+	}
+	next := *c
+	for i, child := range c {
+		if next[i], err = child.truncate(ctx, height-1, first+volume.LeafIdx(i)*leavesAt(height-1), count); err != nil {
+			return nil, err
+		}
+	}
+	switch next {
+	case *c:
+		return n, nil
+	case noChildren:
+		return nil, nil
+	}
+	return innerNode(&next), nil
+}
+
+// change is the new content of one leaf.
+type change struct {
+	at   volume.LeafIdx
+	leaf *leaf
+}
+
+// replace gives n with the changes, which are in ascending order and within it.
+func (n *node) replace(ctx context.Context, height int, first volume.LeafIdx, changes []change) (*node, error) {
+	if height == 0 {
+		return leafNode(changes[0].leaf), nil
+	}
+	c, err := n.loadChildren(ctx, height, first)
+	if err != nil {
+		return nil, err
+	}
+	next, span := *c, leavesAt(height-1)
+	for len(changes) > 0 {
+		i := childOf(changes[0].at, height)
+		from, count := first+volume.LeafIdx(i)*span, 1
+		for count < len(changes) && changes[count].at-from < span {
+			count++
+		}
+		if next[i], err = c[i].replace(ctx, height-1, from, changes[:count]); err != nil {
+			return nil, err
+		}
+		changes = changes[count:]
+	}
+	return innerNode(&next), nil
+}
+
+// same tells whether n and o, of one height, are known to have the same content
+// because they share it.
+func (n *node) same(o *node, height int) bool {
+	if n == o {
+		return true
+	}
+	if height == 0 {
+		l := n.loadedLeaf()
+		return l != nil && l == o.loadedLeaf()
+	}
+	c := n.loadedChildren()
+	return c != nil && c == o.loadedChildren()
+}
+
+// loadedLeaf gives the leaf of n if it is in memory, or nil.
+func (n *node) loadedLeaf() *leaf {
+	if n == nil {
+		return &emptyLeaf
+	}
+	return n.leaf.Load()
+}
+
+// loadedChildren gives the children of n if they are in memory, or nil.
+func (n *node) loadedChildren() *children {
+	if n == nil {
+		return &noChildren
+	}
+	return n.children.Load()
+}
+
+// diff calls fn for each leaf that is not known to be the same in n and o, in
+// ascending order. It loads children, but no leaf.
+func (n *node) diff(ctx context.Context, o *node, height int, first volume.LeafIdx, fn func(volume.LeafIdx) error) error {
+	if n.same(o, height) {
+		return nil
+	}
+	if height == 0 {
+		return fn(first)
+	}
+	a, err := n.loadChildren(ctx, height, first)
+	if err != nil {
+		return err
+	}
+	b, err := o.loadChildren(ctx, height, first)
+	if err != nil {
+		return err
+	}
+	for i := range a {
+		if err := a[i].diff(ctx, b[i], height-1, first+volume.LeafIdx(i)*leavesAt(height-1), fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// raised gives the tree n of height from as one of height to.
+func (n *node) raised(from, to int) *node {
+	for ; from < to && n != nil; from++ {
+		n = innerNode(&children{n})
+	}
+	return n
+}

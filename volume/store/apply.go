@@ -1,0 +1,246 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"graft/volume"
+	"graft/volume/store/journal"
+)
+
+// defaultApplyAt is how many bytes of redo records gather before they are
+// applied to Badger together.
+const defaultApplyAt = 12 << 20
+
+// keyApplied holds volume.Applied.
+var keyApplied = []byte("j")
+
+// applier moves what the redo journal holds to Badger.
+//
+// The steps, whose numbers stand in the code. A crash between any two of them
+// is harmless: what is not marked as applied is replayed, and writing the same
+// again changes nothing.
+//
+//  1. Seal the active memtable, under the lock of commit. Changes go on into a
+//     new one.
+//  2. Write the sealed ops to Badger, in synced transactions, but for pages
+//     that no Snapshot in use can read.
+//  3. Mark them as applied, in a transaction after all others.
+//  4. Show readers Badger alone, and let the journal reuse its files.
+type applier struct {
+	mu      sync.Mutex // held by whoever applies
+	applied uint64     // newest redo record that is in Badger
+	isClean bool       // the mark in Badger says so
+
+	wake chan struct{} // has room for one kick
+	stop chan struct{}
+	done chan struct{}
+}
+
+// kick lets the applier run soon. It never waits.
+func (a *applier) kick() {
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// recover reads how far the journal was applied, and replays the rest of it
+// into the overlay.
+func (s *Store) recover() error {
+	s.overlay.active = newMemtable()
+	mark := volume.Applied{Clean: true}
+	b, err := s.getBadger(keyApplied)
+	if err == nil {
+		mark, err = volume.DecodeApplied(b)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("read how far the journal was applied: %w", err)
+	}
+	s.applier.applied, s.applier.isClean = mark.Sequence, mark.Clean
+	s.space.unclean.Store(!mark.Clean)
+	s.journal, err = journal.Open(s.opts.journalFiles, mark.Sequence, s.opts.journal, func(seq uint64, payload []byte) error {
+		ops, err := decodeOps(append([]byte(nil), payload...))
+		if err != nil {
+			return fmt.Errorf("redo record %d: %w", seq, err)
+		}
+		s.overlay.active.add(seq, ops, len(payload))
+		s.space.unclean.Store(true) // the process was killed
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("open journal: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) startApplier() {
+	a := &s.applier
+	a.wake, a.stop, a.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(a.done)
+		for {
+			select {
+			case <-a.stop:
+				return
+			case <-a.wake:
+			}
+			if err := a.applyAll(s); err != nil {
+				s.logError("apply the journal", err)
+			}
+		}
+	}()
+}
+
+// stopApplier ends the background work and applies what is left.
+func (s *Store) stopApplier() error {
+	close(s.applier.stop)
+	<-s.applier.done
+	return s.applier.applyAll(s)
+}
+
+// Flush applies every Change so far to Badger. They are durable then.
+func (s *Store) Flush() error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	return s.applier.applyAll(s)
+}
+
+// applyAll applies every Change so far. It fails when the store is poisoned.
+func (a *applier) applyAll(s *Store) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.overlay.sealed != nil { // an earlier try has failed
+		if err := a.applySealed(s); err != nil {
+			return err
+		}
+	}
+	s.seal()
+	if s.overlay.sealed == nil {
+		return s.poison.err()
+	}
+	return a.applySealed(s)
+}
+
+// seal is step 1. The caller holds the applier's lock, the only one that
+// changes sealed.
+func (s *Store) seal() {
+	s.commit.Lock()
+	defer s.commit.Unlock()
+	s.overlay.Lock()
+	defer s.overlay.Unlock()
+	if s.overlay.active.last > 0 {
+		s.overlay.sealed, s.overlay.active = s.overlay.active, newMemtable()
+	}
+}
+
+func (a *applier) applySealed(s *Store) error {
+	sealed := s.overlay.sealed
+	if err := s.checkReserve(int64(sealed.bytes), applyReserve); err != nil {
+		return err
+	}
+	if err := s.poison.err(); err != nil {
+		return err
+	}
+	err := s.batch("apply the journal to", func(wb *badger.WriteBatch) error { // 2
+		for _, o := range sealed.ops {
+			if err := s.applyOp(wb, o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.applied = sealed.last
+	if err := s.writeApplied(false); err != nil { // 3
+		return err
+	}
+	s.overlay.Lock() // 4
+	s.overlay.sealed = nil
+	s.overlay.Unlock()
+	s.journal.Release(sealed.last)
+	return nil
+}
+
+// applyOp writes one op. Pages that nobody can read any more are left out.
+func (s *Store) applyOp(wb *badger.WriteBatch, o op) error {
+	if o.value == nil {
+		return wb.Delete(o.key)
+	}
+	if ref, ok := parseKeyPage(o.key); ok {
+		if !o.owner.IsZero() && !s.space.isHeld(ref.Segment) && !s.opts.Live(o.owner, ref) {
+			return nil
+		}
+		s.space.stored.Add(1)
+	}
+	return wb.Set(o.key, o.value)
+}
+
+// writeApplied marks how far the journal was applied. Everything that was
+// written to Badger before is durable, and so is the mark when it returns nil.
+// It is written twice, for damage to the last thing that Badger wrote cannot be
+// told from a crash: package badgerguard sees the loss of anything before, and
+// the journal, when the mark is older than what was released, that of both. The
+// caller holds the applier's lock, or is alone.
+func (s *Store) writeApplied(clean bool) error {
+	mark, err := volume.EncodeApplied(volume.Applied{Sequence: s.applier.applied, Clean: clean}, 0)
+	if err != nil {
+		return err
+	}
+	for range 2 {
+		if err := s.update(func(txn *badger.Txn) error { return txn.Set(keyApplied, mark) }); err != nil {
+			return fmt.Errorf("mark the journal as applied: %w", err)
+		}
+	}
+	s.applier.isClean = clean
+	return nil
+}
+
+// clean tells whether nothing is in the store that nothing refers to.
+func (s *Store) clean() bool { return !s.space.unclean.Load() }
+
+// markDirty notes in Badger that what follows may become orphans.
+func (s *Store) markDirty() error {
+	a := &s.applier
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.isClean {
+		return nil
+	}
+	return s.writeApplied(false)
+}
+
+// batch writes to Badger in synced transactions, as many as it takes.
+func (s *Store) batch(op string, fill func(*badger.WriteBatch) error) error {
+	s.writing.RLock()
+	defer s.writing.RUnlock()
+	defer s.reads.renew()
+	wb := s.db.NewWriteBatch()
+	defer wb.Cancel()
+	err := fill(wb)
+	if err == nil {
+		err = wb.Flush()
+	}
+	if err != nil {
+		return fmt.Errorf("%s badger: %w", op, err)
+	}
+	return s.poison.err()
+}
+
+// update writes to Badger in one synced transaction.
+func (s *Store) update(fn func(*badger.Txn) error) error {
+	s.writing.RLock()
+	defer s.writing.RUnlock()
+	defer s.reads.renew()
+	if err := s.db.Update(fn); err != nil {
+		return err
+	}
+	return s.poison.err()
+}

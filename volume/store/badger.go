@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+
+	"graft/volume"
+)
+
+// badgerOptions keep pages in the value log, small memtables, and nothing that
+// a 32-bit build reads back wrongly. SyncWrites is the one mode of Badger that
+// survives a power cut.
+//
+// Files of the value log are whole units of reclaimed space, and each is open
+// all the time: they are small in a small store, of size bytes now, and large
+// in a large one.
+func badgerOptions(dir string, size int64) badger.Options {
+	o := badger.DefaultOptions(dir)
+	o.Logger = nil
+	o.SyncWrites = true
+	o.VerifyValueChecksum = true
+	o.ChecksumVerificationMode = options.OnTableAndBlockRead
+	o.ValueThreshold = 1024
+	o.ValueLogFileSize = min(max(size/64, 8<<20), 512<<20)
+	o.MemTableSize = 2 << 20
+	o.NumMemtables = 2
+	o.BaseTableSize = 4 << 20
+	o.BaseLevelSize = 4 << 20
+	o.TableSizeMultiplier = 1
+	o.NumLevelZeroTables = 2
+	o.NumLevelZeroTablesStall = 6
+	o.NumCompactors = 2
+	o.Compression = options.None
+	o.BlockCacheSize = 0
+	o.DetectConflicts = false
+	o.MetricsEnabled = false
+	return o
+}
+
+// openError says what a failure of badger.Open means: its errors lose their
+// chain, and files were found readable before.
+func openError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) || errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("open badger: %w", err)
+	}
+	return corruptf("open badger: %w", err)
+}
+
+// view runs fn in a read transaction of Badger.
+func (s *Store) view(fn func(txn *badger.Txn) error) error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	if s.poison.stuck.Load() {
+		return s.poison.err()
+	}
+	return s.db.View(fn)
+}
+
+// get reads the value of one key, which is shared.
+func (s *Store) get(key []byte) ([]byte, error) {
+	if err := s.use.acquire(); err != nil {
+		return nil, err
+	}
+	defer s.use.release()
+	if o, ok := s.overlay.get(key); !ok {
+		return s.getBadger(key)
+	} else if o.value != nil {
+		return o.value, nil
+	}
+	return nil, ErrNotFound
+}
+
+// getBadger reads a value from Badger, which the caller owns and holds open.
+func (s *Store) getBadger(key []byte) (value []byte, err error) {
+	if s.poison.stuck.Load() {
+		return nil, s.poison.err()
+	}
+	err = s.reads.view(s.db, func(txn *badger.Txn) error {
+		item, err := txn.Get(key)
+		if err == nil {
+			value, err = item.ValueCopy(nil)
+		}
+		return readError(key, err)
+	})
+	return value, err
+}
+
+// has tells whether a key has a value, which it does not read.
+func (s *Store) has(key []byte) (bool, error) {
+	if err := s.use.acquire(); err != nil {
+		return false, err
+	}
+	defer s.use.release()
+	if o, ok := s.overlay.get(key); ok {
+		return o.value != nil, nil
+	}
+	if s.poison.stuck.Load() {
+		return false, s.poison.err()
+	}
+	err := s.reads.view(s.db, func(txn *badger.Txn) error {
+		_, err := txn.Get(key)
+		return readError(key, err)
+	})
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// readError says what Badger's errors mean: a key that is not there, or bytes
+// that cannot be read back.
+func readError(key []byte, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, badger.ErrKeyNotFound):
+		return ErrNotFound
+	}
+	return fmt.Errorf("%w: read %q of the local store: %w", volume.ErrCorrupt, key, err)
+}
+
+// badgerLogger hands what Badger says to a slog.Logger, and poisons the store
+// for what Badger says instead of returning it.
+type badgerLogger struct {
+	log    *slog.Logger
+	poison *poison
+}
+
+// The beginnings of what Badger v4.9 logs instead of returning it.
+var (
+	// fatal: nobody knows what is on disk, or a log may have lost its end.
+	fatal = []string{
+		"Error while curlf sync", "writeRequests:", "error flushing memtable to disk", "While trying to flush memtable",
+		"Got error:", "Ignoring table", "LOG Compact FAILED", "While running doCompact", "While running compact def",
+	}
+	// stuck: Badger tries again for ever, or its next read panics.
+	stuck = []string{"error flushing memtable to disk", "Got error:"}
+)
+
+func (l badgerLogger) say(level slog.Level, format string, args []any) string {
+	text := strings.TrimSpace(fmt.Sprintf(format, args...))
+	l.log.Log(context.Background(), level, text, "component", "badger")
+	return text
+}
+
+func (l badgerLogger) hear(level slog.Level, format string, args []any) {
+	text := l.say(level, format, args)
+	begins := func(prefix string) bool { return strings.Contains(text, prefix) }
+	if slices.ContainsFunc(stuck, begins) {
+		l.poison.stuck.Store(true)
+	}
+	if slices.ContainsFunc(fatal, begins) {
+		l.poison.set(errors.New("badger: " + text))
+	}
+}
+
+func (l badgerLogger) Errorf(format string, args ...any)   { l.hear(slog.LevelError, format, args) }
+func (l badgerLogger) Warningf(format string, args ...any) { l.hear(slog.LevelWarn, format, args) }
+func (l badgerLogger) Infof(format string, args ...any)    { l.say(slog.LevelDebug, format, args) }
+func (l badgerLogger) Debugf(format string, args ...any)   { l.say(slog.LevelDebug, format, args) }

@@ -1,0 +1,134 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"graft/volume"
+)
+
+// IndexSpace tells the two page indexes of a Graft apart.
+type IndexSpace byte
+
+const (
+	// BaseIndex is that of the remote Volume at the SyncPoint.
+	BaseIndex IndexSpace = spaceBase
+	// NewestIndex is that of the newest Snapshot. It has the leaves alone that
+	// are not those of the base.
+	NewestIndex IndexSpace = spaceNewest
+)
+
+// LeafEntry is a leaf of a page index with its place. A nil Leaf stands for none.
+type LeafEntry struct {
+	Space IndexSpace
+	N     volume.LeafIdx
+	Leaf  *volume.Leaf
+}
+
+// Index says which Snapshots of the Graft v the stored leaves are of. It is
+// ErrNotFound for a Graft whose index was never stored.
+func (s *Store) Index(v volume.VolumeID) (volume.Index, error) {
+	b, err := s.get(keyIndex(v))
+	if err != nil {
+		return volume.Index{}, err
+	}
+	x, err := volume.DecodeIndex(b)
+	if err != nil {
+		return x, &volume.Error{Op: "read page index", Volume: v, Err: err}
+	}
+	return x, nil
+}
+
+// Leaf gives leaf n of an index of the Graft v, or ErrNotFound.
+func (s *Store) Leaf(v volume.VolumeID, space IndexSpace, n volume.LeafIdx) (*volume.Leaf, error) {
+	b, err := s.get(keyLeaf(byte(space), v, n))
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := volume.DecodeLeaf(b)
+	if err != nil {
+		return nil, &volume.Error{Op: fmt.Sprintf("read leaf %d of the page index", n), Volume: v, Err: err}
+	}
+	return leaf, nil
+}
+
+// PutLeaves replaces leaves of the indexes of the Graft v, each over its older
+// version. What they name must be in Badger: see Flush.
+func (s *Store) PutLeaves(v volume.VolumeID, leaves []LeafEntry) error {
+	if err := s.beginIndex(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	return s.batch("write page index to", func(wb *badger.WriteBatch) error {
+		for _, e := range leaves {
+			key := keyLeaf(byte(e.Space), v, e.N)
+			if e.Leaf == nil {
+				if err := wb.Delete(key); err != nil {
+					return err
+				}
+				continue
+			}
+			b, err := volume.EncodeLeaf(e.Leaf)
+			if err != nil {
+				return err
+			}
+			if err := wb.Set(key, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// PutIndex says that the leaves of the Graft v are of x. Everything that was
+// put before is durable then.
+func (s *Store) PutIndex(v volume.VolumeID, x volume.Index) error {
+	if err := s.beginIndex(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	b, err := volume.EncodeIndex(x)
+	if err != nil {
+		return err
+	}
+	if err := s.update(func(txn *badger.Txn) error { return txn.Set(keyIndex(v), b) }); err != nil {
+		return fmt.Errorf("write page index: %w", err)
+	}
+	return nil
+}
+
+// beginIndex acquires the store for a write to an index.
+func (s *Store) beginIndex() error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	err := s.checkReserve(0, applyReserve)
+	if err == nil {
+		err = s.poison.err()
+	}
+	if err != nil {
+		s.use.release()
+	}
+	return err
+}
+
+// NextLeaf gives the lowest stored leaf from n on of an index of the Graft v,
+// and whether there is one.
+func (s *Store) NextLeaf(v volume.VolumeID, space IndexSpace, n volume.LeafIdx) (next volume.LeafIdx, ok bool, err error) {
+	prefix := keyLeafOf(byte(space), v)
+	err = s.view(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues, o.Prefix = false, prefix
+		it := txn.NewIterator(o)
+		defer it.Close()
+		if it.Seek(keyLeaf(byte(space), v, n)); !it.ValidForPrefix(prefix) {
+			return nil
+		}
+		if next, ok = parseLeafNumber(it.Item().Key(), prefix); !ok {
+			return corruptf("key %q of the page index", it.Item().Key())
+		}
+		return nil
+	})
+	return next, ok, err
+}

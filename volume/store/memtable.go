@@ -1,0 +1,171 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"iter"
+	"sort"
+	"sync"
+
+	"graft/volume"
+)
+
+// op is one write of a Change: a key that is set, or deleted when value is nil.
+// Keys and values are not changed once the op is made.
+type op struct {
+	key   []byte
+	value []byte
+	owner volume.VolumeID // of pages: the local Volume that committed them, or zero
+}
+
+// memtable holds ops that are in the redo journal and not in Badger yet, the
+// newest of each key.
+type memtable struct {
+	ops   map[string]op
+	heads map[volume.VolumeID]volume.LSN // newest commit of each Volume
+	bytes int                            // of the journal records
+	last  uint64                         // sequence number of the newest record
+}
+
+func newMemtable() *memtable {
+	return &memtable{ops: make(map[string]op), heads: make(map[volume.VolumeID]volume.LSN)}
+}
+
+func (m *memtable) add(seq uint64, ops []op, size int) {
+	m.last, m.bytes = seq, m.bytes+size
+	for _, o := range ops {
+		m.ops[string(o.key)] = o
+		if v, l, ok := parseKeyLog(o.key); ok && o.value != nil {
+			m.heads[v] = max(m.heads[v], l)
+		}
+	}
+}
+
+// overlay is what stands before Badger: the memtable that changes go to, and
+// the one that is being applied.
+type overlay struct {
+	sync.RWMutex
+	active *memtable
+	sealed *memtable // nil when none is being applied
+}
+
+// get gives the newest op of a key that is not in Badger yet.
+func (o *overlay) get(key []byte) (op, bool) {
+	o.RLock()
+	defer o.RUnlock()
+	if found, ok := o.active.ops[string(key)]; ok {
+		return found, true
+	}
+	if o.sealed == nil {
+		return op{}, false
+	}
+	found, ok := o.sealed.ops[string(key)]
+	return found, ok
+}
+
+// withPrefix gives the newest ops of all keys with a prefix, in the order of
+// their keys. It looks at every key: it is for key spaces of few keys.
+func (o *overlay) withPrefix(prefix []byte) []op {
+	o.RLock()
+	defer o.RUnlock()
+	var found []op
+	for _, m := range []*memtable{o.active, o.sealed} {
+		if m == nil {
+			continue
+		}
+		for _, op := range m.ops {
+			if bytes.HasPrefix(op.key, prefix) && (m == o.active || !o.active.has(op.key)) {
+				found = append(found, op)
+			}
+		}
+	}
+	sort.Slice(found, func(i, j int) bool { return bytes.Compare(found[i].key, found[j].key) < 0 })
+	return found
+}
+
+func (m *memtable) has(key []byte) bool {
+	_, ok := m.ops[string(key)]
+	return ok
+}
+
+// head gives the newest commit of v that is not in Badger yet, or zero.
+func (o *overlay) head(v volume.VolumeID) volume.LSN {
+	o.RLock()
+	defer o.RUnlock()
+	head := o.active.heads[v]
+	if o.sealed != nil {
+		head = max(head, o.sealed.heads[v])
+	}
+	return head
+}
+
+// A redo record is its ops, one after the other: a byte, 1 for set and 2 for
+// delete; the length of the key as a varint, and the key; for a set, the length
+// of the value as a varint, and the value. Its checksum is the journal's.
+const (
+	opSet    = 1
+	opDelete = 2
+)
+
+func encodeOps(ops []op) []byte {
+	size := 0
+	for _, o := range ops {
+		size += 1 + 2*binary.MaxVarintLen32 + len(o.key) + len(o.value)
+	}
+	b := make([]byte, 0, size)
+	for _, o := range ops {
+		kind := byte(opSet)
+		if o.value == nil {
+			kind = opDelete
+		}
+		b = append(b, kind)
+		b = binary.AppendUvarint(b, uint64(len(o.key)))
+		b = append(b, o.key...)
+		if o.value != nil {
+			b = binary.AppendUvarint(b, uint64(len(o.value)))
+			b = append(b, o.value...)
+		}
+	}
+	return b
+}
+
+// decodeOps reads what [encodeOps] gave. The ops share b.
+func decodeOps(b []byte) ([]op, error) {
+	var ops []op
+	for len(b) > 0 {
+		kind := b[0]
+		key, rest, ok := cutBytes(b[1:])
+		if !ok || len(key) == 0 || kind != opSet && kind != opDelete {
+			return nil, corruptf("redo record: write %d", len(ops))
+		}
+		o := op{key: key}
+		if kind == opSet {
+			if o.value, rest, ok = cutBytes(rest); !ok {
+				return nil, corruptf("redo record: value of write %d", len(ops))
+			}
+		}
+		ops, b = append(ops, o), rest
+	}
+	return ops, nil
+}
+
+// cutBytes reads a length and as many bytes, which are not nil.
+func cutBytes(b []byte) (part, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || n > uint64(len(b)-size) {
+		return nil, nil, false
+	}
+	end := size + int(n)
+	return b[size:end:end], b[end:], true
+}
+
+// pagesOf yields the ops of a memtable that are pages, with what they are.
+func (m *memtable) pages() iter.Seq2[PageRef, op] {
+	return func(yield func(PageRef, op) bool) {
+		for _, o := range m.ops {
+			if ref, ok := parseKeyPage(o.key); ok && !yield(ref, o) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package store
+
+import "hash/maphash"
+
+// PageRefSet is a set of PageRefs in 8 bytes for each. It may say of a PageRef
+// that it has it although it was never added, for one in about 2^64 divided by
+// the size of the set; never the other way round.
+type PageRefSet struct {
+	seed maphash.Seed
+	sums map[uint64]struct{}
+}
+
+// NewPageRefSet gives an empty set.
+func NewPageRefSet() *PageRefSet {
+	return &PageRefSet{seed: maphash.MakeSeed(), sums: make(map[uint64]struct{})}
+}
+
+// Add puts ref into the set.
+func (s *PageRefSet) Add(ref PageRef) { s.sums[maphash.Comparable(s.seed, ref)] = struct{}{} }
+
+// Contains tells whether ref is in the set.
+func (s *PageRefSet) Contains(ref PageRef) bool {
+	_, ok := s.sums[maphash.Comparable(s.seed, ref)]
+	return ok
+}
+
+// Len is the size of the set.
+func (s *PageRefSet) Len() int { return len(s.sums) }

@@ -1,0 +1,241 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"graft/volume"
+	"graft/volume/store/badgerguard"
+)
+
+// Badger writes to mapped files: on a full disk that is no error but the end of
+// the process. So graft stops writing while there is still room for what Badger
+// does on its own, its value log, tables and compactions. Whoever fills the
+// disk faster than that, from outside, still hits it.
+const (
+	writeReserve = 64 << 20 // bytes that must stay free for a Change to begin
+	applyReserve = 32 << 20 // and for the journal to be applied
+	openReserve  = 8 << 20  // and for a directory to be opened
+)
+
+// minGarbage is how many pages must be dead before a sweep is worth it.
+const minGarbage = 4096
+
+// space is what the store knows of its garbage.
+type space struct {
+	stored   atomic.Int64 // pages that went to Badger since the last sweep
+	replaced atomic.Int64 // pages that newer ones took the place of since then
+	kept     atomic.Int64 // pages that the last sweep left
+	written  atomic.Int64 // bytes that may be written before the free space is looked at again
+	unclean  atomic.Bool  // a crash, or somebody before, may have left orphans
+
+	mu struct {
+		sync.Mutex
+		held  map[[16]byte]int      // Segments and Volumes that are about to be referred to
+		young map[[16]byte]struct{} // held since the sweep began; nil when none runs
+	}
+}
+
+// Hold keeps the pages of a Segment, or what belongs to a Volume, from being
+// swept until release, although nothing refers to them yet.
+func (s *Store) Hold(id [16]byte) (release func()) {
+	sp := &s.space
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.mu.held == nil {
+		sp.mu.held = make(map[[16]byte]int)
+	}
+	sp.mu.held[id]++
+	if sp.mu.young != nil {
+		sp.mu.young[id] = struct{}{}
+	}
+	return sync.OnceFunc(func() {
+		sp.mu.Lock()
+		defer sp.mu.Unlock()
+		if sp.mu.held[id]--; sp.mu.held[id] == 0 {
+			delete(sp.mu.held, id)
+		}
+	})
+}
+
+// touch keeps a Segment from the sweep that runs, if one does.
+func (sp *space) touch(id [16]byte) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	if sp.mu.young != nil {
+		sp.mu.young[id] = struct{}{}
+	}
+}
+
+func (sp *space) isHeld(id [16]byte) bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.mu.held[id] > 0
+}
+
+func (sp *space) isYoung(id [16]byte) bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	_, ok := sp.mu.young[id]
+	return ok
+}
+
+// beginSweep begins to gather what is young.
+func (sp *space) beginSweep() {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.mu.young = make(map[[16]byte]struct{}, len(sp.mu.held))
+	for id := range sp.mu.held {
+		sp.mu.young[id] = struct{}{}
+	}
+	sp.stored.Store(0)
+	sp.replaced.Store(0)
+}
+
+func (sp *space) endSweep() {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	sp.mu.young = nil
+}
+
+// Replaced notes that a stored page is in no newest Snapshot any more. It leaves
+// the page cache to others.
+func (s *Store) Replaced(ref PageRef) {
+	s.space.replaced.Add(1)
+	s.cache.drop(ref)
+}
+
+// NeedsSweep tells whether enough is dead for a sweep: a third of what lives,
+// or what a crash has left.
+func (s *Store) NeedsSweep() bool {
+	garbage := min(s.space.stored.Load(), s.space.replaced.Load())
+	return s.space.unclean.Load() || garbage > max(minGarbage, s.space.kept.Load()/3)
+}
+
+// checkSpace returns ErrFull unless n bytes can be written, with the reserve
+// left over.
+//
+// It looks at the file system once in a while alone, for that takes as long as
+// writing a small record.
+func (s *Store) checkSpace(n int64) error {
+	if s.space.written.Add(-n) >= 0 {
+		return nil
+	}
+	if err := s.checkReserve(n, writeReserve); err != nil {
+		return err
+	}
+	s.space.written.Store(checkEvery)
+	return nil
+}
+
+// checkEvery is how many bytes are written between two looks at the free space.
+// The reserve has room for it.
+const checkEvery = 1 << 20
+
+func (s *Store) checkReserve(n, reserve int64) error {
+	free, err := s.opts.freeSpace(s.dir)
+	if err != nil {
+		return fmt.Errorf("look for free space: %w", err)
+	}
+	if need := uint64(n + reserve); free < need {
+		return fmt.Errorf("%w: %d MB are free at %s, and %d MB must be", ErrFull, free>>20, s.dir, need>>20)
+	}
+	return nil
+}
+
+// Compact gives space back to the file system that nothing takes up any more.
+// It works beside everything else, but only one runs at a time.
+func (s *Store) Compact(ctx context.Context) error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	if err := errors.Join(s.checkReserve(0, applyReserve), s.poison.err()); err != nil {
+		return err
+	}
+	if err := s.flushMemtables(); err != nil {
+		return err
+	}
+	// Compaction alone finds out how much of each file of the value log is dead.
+	if err := s.db.Flatten(1); err != nil {
+		return fmt.Errorf("compact badger: %w", err)
+	}
+	for ctx.Err() == nil {
+		err := badgerguard.CheckGC(filepath.Join(s.dir, "badger"), discardRatio)
+		if err == nil {
+			err = s.collect()
+		}
+		switch {
+		case errors.Is(err, badger.ErrNoRewrite):
+			return nil
+		case err != nil:
+			return fmt.Errorf("collect the value log: %w", err)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// collect writes one file of the value log anew, if one is worth it. Badger
+// looks at its memtable without a lock then, so nothing else writes to it.
+func (s *Store) collect() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.reads.renew()
+	return errors.Join(s.db.RunValueLogGC(discardRatio), s.poison.err())
+}
+
+// discardRatio is how much of a file of the value log must be dead for it to be
+// written anew.
+const discardRatio = 0.4
+
+// keyFlush is a key of no meaning.
+var keyFlush = []byte("~")
+
+// flushMemtables has Badger write its memtables to tables, where compaction
+// sees what was deleted. To drop a key is the one way to ask for it. Badger
+// takes no writes meanwhile: changes go on in the journal.
+func (s *Store) flushMemtables() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.reads.renew()
+	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(keyFlush, nil) })
+	if err == nil {
+		err = s.db.DropPrefix(keyFlush)
+	}
+	if err != nil {
+		return fmt.Errorf("flush badger: %w", err)
+	}
+	return s.poison.err()
+}
+
+// directorySize is the sum of the sizes of the files in a directory, or zero
+// when it does not exist.
+func directorySize(dir string) (size int64, err error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			return 0, fmt.Errorf("look at %s: %w", filepath.Join(dir, e.Name()), err)
+		}
+		size += info.Size()
+	}
+	return size, err
+}
+
+// Live is what a sweep leaves in the store.
+type Live struct {
+	Pages   *PageRefSet
+	Locals  map[volume.VolumeID]volume.LSN // local Volumes, and the oldest commit that stays of each
+	Remotes map[volume.VolumeID]bool
+}

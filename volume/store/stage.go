@@ -1,0 +1,65 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"graft/volume"
+)
+
+// Stage stores pages of Segment id, any number of them, ahead of the Change
+// that refers to them. They are durable when it returns. After an error some of
+// them may be stored.
+func (s *Store) Stage(id volume.SegmentID, pages []volume.PageEntry) error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	if err := s.checkSpace(int64(len(pages)) * volume.PageSize); err != nil {
+		return err
+	}
+	if err := s.poison.err(); err != nil {
+		return err
+	}
+	if err := s.markDirty(); err != nil {
+		return err
+	}
+	s.space.touch(id)
+	s.space.stored.Add(int64(len(pages)))
+	return s.batch("stage pages in", func(wb *badger.WriteBatch) error {
+		for _, p := range pages {
+			if err := wb.Set(keyPage(id, p.Idx), p.Page[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Unstage removes pages of Segment id that nothing refers to.
+func (s *Store) Unstage(id volume.SegmentID, pages volume.PageSet) error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	return s.batch("remove staged pages from", func(wb *badger.WriteBatch) error {
+		for p := range pages.All() {
+			if err := wb.Delete(keyPage(id, p)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// StagedPage gives a page that was staged, or ErrNotFound. It is not cached: as
+// long as nothing refers to the Segment, a page may be staged again.
+func (s *Store) StagedPage(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error) {
+	page, err := s.loadPage(PageRef{id, p})
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return nil, fmt.Errorf("read staged page %d of segment %s: %w", p, id, err)
+	}
+	return page, err
+}
