@@ -1,60 +1,36 @@
-// Package bench measures graft beside what a user would pick instead, on the
-// same work in one run. It is a module of its own, so that peers never enter
-// the requirements of graft.
-//
-// So far it has the local work of one connection, beside go-sqlite3's own file
-// VFS on the same engine, and a cold query of a clone.
-package bench
+package main
 
 import (
 	"database/sql"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
-	_ "github.com/ncruces/go-sqlite3/driver"
-
-	_ "graft/driver"
-	"graft/vfs"
 )
 
-func init() { vfs.ConfigureEngine() } // for the file VFS, too
-
-// systems are what runs the same work.
-var systems = []struct {
-	name string
-	open func(dir string) (*sql.DB, error)
-}{
-	{"graft", func(dir string) (*sql.DB, error) {
-		return sql.Open("graft", "tag=main dir="+sqlite3.Quote(dir)+" _pragma=cache_size(-2000)")
-	}},
-	{"file-wal-full", func(dir string) (*sql.DB, error) {
-		return sql.Open("sqlite3", "file:"+filepath.ToSlash(filepath.Join(dir, "db"))+
-			"?_txlock=immediate&_pragma=busy_timeout(60000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=cache_size(-2000)")
-	}},
-}
+// peers are what runs the same work.
+var peers = []system{graftSystem(""), fileSystem("wal", "full")}
 
 // each runs a benchmark with a fresh database of rows rows on every system.
 func each(b *testing.B, rows int, run func(b *testing.B, db *sql.DB)) {
-	for _, s := range systems {
+	for _, s := range peers {
 		b.Run(s.name, func(b *testing.B) {
-			db, err := s.open(b.TempDir())
+			dbs, err := s.open(b.Context(), b.TempDir())
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer db.Close()
-			db.SetMaxOpenConns(1)
-			exec(b, db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT)")
-			exec(b, db, "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < ?) INSERT INTO t SELECT i, hex(randomblob(100)) FROM n", rows)
+			defer closeAll(dbs)
+			if err := fill(b.Context(), dbs[0], rows); err != nil {
+				b.Fatal(err)
+			}
 			b.ResetTimer()
-			run(b, db)
+			run(b, dbs[0])
 		})
 	}
 }
 
-func exec(b *testing.B, db *sql.DB, query string, args ...any) {
+func mustExec(b testing.TB, db *sql.DB, query string, args ...any) {
 	b.Helper()
 	if _, err := db.Exec(query, args...); err != nil {
 		b.Fatal(err)
@@ -64,7 +40,7 @@ func exec(b *testing.B, db *sql.DB, query string, args ...any) {
 func BenchmarkOneRowTransaction(b *testing.B) {
 	each(b, 1000, func(b *testing.B, db *sql.DB) {
 		for i := range b.N {
-			exec(b, db, "UPDATE t SET b = ? WHERE a = ?", fmt.Sprint("value ", i), 1+i%1000)
+			mustExec(b, db, "UPDATE t SET b = ? WHERE a = ?", fmt.Sprint("value ", i), 1+i%1000)
 		}
 	})
 }
@@ -89,7 +65,8 @@ func BenchmarkPointSelect(b *testing.B) {
 func BenchmarkBulkInsert(b *testing.B) {
 	each(b, 1, func(b *testing.B, db *sql.DB) {
 		for i := range b.N {
-			exec(b, db, "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 100000) INSERT INTO t SELECT i + ?, hex(randomblob(100)) FROM n", (i+1)*1_000_000)
+			first := (i + 1) * 1_000_000
+			mustExec(b, db, fillTable, first, first+99_999)
 		}
 	})
 }
@@ -103,9 +80,10 @@ func BenchmarkColdPointQuery(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer source.Close()
-	exec(b, source, "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT)")
-	exec(b, source, "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 100000) INSERT INTO t SELECT i, hex(randomblob(100)) FROM n")
-	exec(b, source, "PRAGMA graft_push")
+	if err := fill(b.Context(), source, 100_000); err != nil {
+		b.Fatal(err)
+	}
+	mustExec(b, source, "PRAGMA graft_push")
 	id := remoteOf(b, source)
 	for b.Loop() {
 		db, err := sql.Open("graft", "tag=main dir="+sqlite3.Quote(b.TempDir())+" remote="+remote)
@@ -113,7 +91,7 @@ func BenchmarkColdPointQuery(b *testing.B) {
 			b.Fatal(err)
 		}
 		db.SetMaxOpenConns(1)
-		exec(b, db, "PRAGMA graft_clone = "+sqlite3.Quote(id))
+		mustExec(b, db, "PRAGMA graft_clone = "+sqlite3.Quote(id))
 		var text string
 		if err := db.QueryRow("SELECT b FROM t WHERE a = 77777").Scan(&text); err != nil {
 			b.Fatal(err)

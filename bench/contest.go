@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// contender is a system that a workload has set up.
+type contender interface {
+	// name is that of the system.
+	name() string
+	// run does n operations. What is random comes from r, which is the same for
+	// all contenders of a round.
+	run(ctx context.Context, r *rand.Rand, n int) error
+	// answer is what all contenders that did the same must agree on.
+	answer(ctx context.Context) (string, error)
+}
+
+// preparer is a contender that needs something before each run, which is not
+// measured.
+type preparer interface {
+	prepare(ctx context.Context) error
+}
+
+// contest runs the same operations on a subject and on what it is compared
+// with, in rounds of alternating order.
+type contest struct {
+	subject    contender
+	references []contender
+	rounds     int
+	warm, ops  int                   // operations of a phase: first not measured, then measured
+	rest       func(context.Context) // waits for a quiet machine
+}
+
+// times gives the time of one operation, for each round, of the subject and of
+// each reference.
+func (c contest) times(ctx context.Context) (subject series, references []series, err error) {
+	all := append([]contender{c.subject}, c.references...)
+	times := make([]series, len(all))
+	for round := range c.rounds {
+		for i := range all {
+			if round%2 == 1 {
+				i = len(all) - 1 - i
+			}
+			t, err := c.phase(ctx, all[i], round)
+			if err != nil {
+				return series{}, nil, fmt.Errorf("%s, round %d: %w", all[i].name(), round, err)
+			}
+			times[i].Unit = seconds
+			times[i].Samples = append(times[i].Samples, t.Seconds()/float64(c.ops))
+		}
+	}
+	return times[0], times[1:], agree(ctx, all)
+}
+
+func (c contest) phase(ctx context.Context, who contender, round int) (time.Duration, error) {
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	ctx = context.WithoutCancel(ctx) // a goroutine for each query is not what is measured
+	p, prepares := who.(preparer)
+	if prepares {
+		if err := p.prepare(ctx); err != nil {
+			return 0, err
+		}
+	}
+	c.rest(ctx)
+	if err := who.run(ctx, rand.New(rand.NewPCG(uint64(round), 0)), c.warm); err != nil {
+		return 0, err
+	}
+	if prepares {
+		if err := p.prepare(ctx); err != nil {
+			return 0, err
+		}
+		c.rest(ctx)
+	}
+	r := rand.New(rand.NewPCG(uint64(round), 1))
+	start := time.Now()
+	err := who.run(ctx, r, c.ops)
+	return time.Since(start), err
+}
+
+// agree fails unless all give the same answer.
+func agree(ctx context.Context, all []contender) error {
+	var first string
+	for i, who := range all {
+		answer, err := who.answer(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", who.name(), err)
+		}
+		if i == 0 {
+			first = answer
+		} else if answer != first {
+			return fmt.Errorf("%s answers %s, %s answers %s", all[0].name(), first, who.name(), answer)
+		}
+	}
+	return nil
+}
+
+// row runs the contest. The reference of the row is the fastest one; the figure
+// is how many times faster the subject is, or, when the target is a maximum,
+// how many times slower.
+func (c contest) row(ctx context.Context, name string, t target) (row, error) {
+	subject, references, err := c.times(ctx)
+	if err != nil {
+		return row{}, err
+	}
+	i := fastest(references)
+	r := row{Name: name, Graft: subject, Reference: references[i], Against: c.references[i].name(), Target: t}
+	if t.relation == atLeast {
+		r.Figure = over(r.Reference, r.Graft)
+	} else {
+		r.Figure = over(r.Graft, r.Reference)
+	}
+	return r, nil
+}

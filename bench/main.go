@@ -1,0 +1,167 @@
+// Program bench measures graft beside what a user would pick instead, on the
+// same work in one run:
+//
+//	go -C bench run . [-run REGEXP] [-rounds N] [-size small|full] [-dir DIR] [-json FILE] [-list]
+//
+// It is a module of its own, so that peers never enter the requirements of
+// graft. What local work is compared with is go-sqlite3's own file VFS: the same
+// SQLite on the same engine.
+//
+// A workload runs the same operations on graft and on its references in
+// alternating order, and gives rows of a table. A row has a figure for each
+// round, mostly the reference's time over graft's; the median of the figures is
+// judged against the target. See [judge] for what is called too noisy.
+//
+// It exits with status 1 when a workload fails, or when the systems answer
+// differently, and with 0 when a target is missed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"slices"
+	"text/tabwriter"
+)
+
+// workload gives one or more rows of the table.
+type workload struct {
+	name string
+	what string // is done
+	want string // targets, for -list
+	run  func(context.Context, *env) ([]row, error)
+}
+
+// workloads are all of them, in the order in which they run.
+func workloads() []workload {
+	return slices.Concat(localWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), spaceWorkloads())
+}
+
+// settings are what the command line says.
+type settings struct {
+	pattern string
+	rounds  int
+	size    string
+	dir     string
+	json    string
+	list    bool
+}
+
+func main() {
+	if isChild() {
+		os.Exit(childMain())
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	default:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the program.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	s, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	chosen, err := choose(s.pattern)
+	if err != nil {
+		return err
+	}
+	if s.list {
+		return list(stdout, chosen)
+	}
+	e, err := newEnv(s, stderr)
+	if err != nil {
+		return err
+	}
+	r := report{Machine: thisMachine(args)}
+	r.Rows, err = measure(ctx, e, chosen)
+	err = errors.Join(err, e.close())
+	if s.json != "" {
+		err = errors.Join(err, r.writeJSON(s.json))
+	}
+	return errors.Join(err, r.print(stdout))
+}
+
+func parse(args []string, stderr io.Writer) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&s.pattern, "run", "", "run the workloads whose names match this `regexp`")
+	flags.IntVar(&s.rounds, "rounds", 5, "how often each workload runs on each system")
+	flags.StringVar(&s.size, "size", "small", "small; full adds transactions of 2 GB; tiny shows that it works and measures nothing")
+	flags.StringVar(&s.dir, "dir", os.TempDir(), "where temporary directories are made; it should be on a disk")
+	flags.StringVar(&s.json, "json", "", "write the results, with all samples, to this `file` too")
+	flags.BoolVar(&s.list, "list", false, "list the workloads")
+	if err := flags.Parse(args); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if s.rounds < 1 {
+		return s, fmt.Errorf("-rounds is %d, below 1", s.rounds)
+	}
+	return s, nil
+}
+
+func choose(pattern string) ([]workload, error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	chosen := slices.DeleteFunc(workloads(), func(w workload) bool { return !re.MatchString(w.name) })
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no workload matches %q; see -list", pattern)
+	}
+	return chosen, nil
+}
+
+func list(out io.Writer, all []workload) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, w := range all {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", w.name, w.want, w.what)
+	}
+	return t.Flush()
+}
+
+// measure runs the workloads. One that fails does not keep the others from
+// running; it has a row that says so.
+func measure(ctx context.Context, e *env, chosen []workload) ([]row, error) {
+	var rows []row
+	var failures []error
+	for _, w := range chosen {
+		e.say("%s: %s", w.name, w.what)
+		got, err := w.run(ctx, e)
+		var skip skipped
+		if errors.As(err, &skip) {
+			got, err = append(got, row{Name: w.name, Skipped: string(skip)}), nil
+		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", w.name, err))
+			got = append(got, row{Name: w.name, Failed: err.Error()})
+		}
+		for _, r := range got {
+			e.say("  %s", r.line())
+		}
+		rows = append(rows, got...)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return rows, errors.Join(failures...)
+}
+
+// skipped is the reason why a workload cannot run here.
+type skipped string
+
+func (s skipped) Error() string { return "skipped: " + string(s) }

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	if isChild() {
+		os.Exit(childMain())
+	}
+	os.Exit(m.Run())
+}
+
+// unjudged are rows that only tell something.
+var unjudged = []string{"open-after-kill", "open-after-kill-memory", "transaction-2GB", "transaction-2GB-overwrite"}
+
+// maySkip are rows that wait for something that graft does not have yet.
+var maySkip = []string{}
+
+// TestWorkloads runs every workload once, tiny.
+func TestWorkloads(t *testing.T) {
+	if _, err := anonymousMemory(); err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "result.json")
+	var out, progress strings.Builder
+	args := []string{"-size", "tiny", "-rounds", "2", "-dir", dir, "-json", file}
+	if err := run(t.Context(), args, &out, &progress); err != nil {
+		t.Fatalf("%v\n%s", err, &progress)
+	}
+	var result struct {
+		Rows []struct {
+			Name    string
+			Verdict string
+			Graft   series
+			Figure  series
+		}
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &result); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, r := range result.Rows {
+		names = append(names, r.Name)
+		if !strings.Contains(out.String(), "\n"+r.Name+" ") {
+			t.Errorf("the table has no row %s:\n%s", r.Name, &out)
+		}
+		if strings.HasPrefix(r.Verdict, "skipped") {
+			if !slices.Contains(maySkip, r.Name) {
+				t.Errorf("%s: %s", r.Name, r.Verdict)
+			}
+			continue
+		}
+		judged := r.Figure
+		if slices.Contains(unjudged, r.Name) {
+			judged = r.Graft
+		}
+		if v := judged.median(); len(judged.Samples) == 0 || math.IsNaN(v) || math.IsInf(v, 0) || v <= 0 {
+			t.Errorf("%s has figures %v", r.Name, judged.Samples)
+		}
+	}
+	for _, w := range workloads() {
+		if !slices.Contains(names, w.name) {
+			t.Errorf("workload %s has no row of its name", w.name)
+		}
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left) != 1 {
+		t.Errorf("the run left %v", left)
+	}
+}
+
+func TestFailureIsTold(t *testing.T) {
+	e := &env{progress: &strings.Builder{}}
+	cause := errors.New("no such luck")
+	rows, err := measure(t.Context(), e, []workload{
+		{name: "bad", run: func(context.Context, *env) ([]row, error) { return nil, cause }},
+		{name: "absent", run: func(context.Context, *env) ([]row, error) { return nil, skipped("not today") }},
+		{name: "good", run: func(context.Context, *env) ([]row, error) { return []row{{Name: "good"}}, nil }},
+	})
+	if !errors.Is(err, cause) {
+		t.Errorf("error %v", err)
+	}
+	var got []string
+	for _, r := range rows {
+		got = append(got, r.Name+" "+r.verdict())
+	}
+	want := []string{"bad failed: no such luck", "absent skipped: not today", "good -"}
+	if !slices.Equal(got, want) {
+		t.Errorf("rows %q, not %q", got, want)
+	}
+}
+
+func TestArguments(t *testing.T) {
+	for _, test := range []struct {
+		args string
+		want string // part of the error; "": none
+	}{
+		{"-list", ""},
+		{"-list -run ^open$", ""},
+		{"-run nosuch", "no workload matches"},
+		{"-run (", "missing closing"},
+		{"-rounds 0", "-rounds is 0"},
+		{"-size huge", `-size is "huge"`},
+		{"open", `unexpected argument "open"`},
+	} {
+		var out, progress strings.Builder
+		err := run(t.Context(), strings.Fields(test.args), &out, &progress)
+		switch {
+		case test.want == "" && (err != nil || !strings.Contains(out.String(), "open ")):
+			t.Errorf("%s: %v, %s", test.args, err, &out)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%s: error %v has no %q", test.args, err, test.want)
+		}
+	}
+}
