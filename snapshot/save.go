@@ -25,17 +25,21 @@ const saveEvery = 2000
 //  2. Have every commit that they fold in Badger.
 //  3. Load each leaf that will be written over, in the Roots that the stored
 //     leaves are of: no Root that shares it needs the stored one afterwards.
-//  4. Write the leaves that differ.
-//  5. Write the record that says which LSNs they are of.
+//  4. Mark the record of the index: leaves are being written. Then write those
+//     that differ.
+//  5. Write the record that says which LSNs they are of, without the mark.
 //
-// After a crash between 4 and 5 some leaves are newer than the record says.
-// Opening applies the commits since the record to them, which are all there;
-// that what is newer is applied again changes nothing.
+// After a crash between 4 and 5 some leaves are newer than the record says, and
+// there may be leaves above its page count. Opening applies the commits since
+// the record to them, which are all there; that what is newer is applied again
+// changes nothing. The next save writes every leaf that is stored, so that none
+// is left over to show when the Volume grows again.
 type savedIndex struct {
 	sync.Mutex // held while the index is saved; taken before the Head's mu
 
-	base, newest *Root // that the stored leaves are of
-	stale        bool  // the stored leaves of the newest are of no Root at all
+	record       volume.Index // as it is stored
+	base, newest *Root        // that the stored leaves are of, unless they are unsure
+	unsure       bool         // any stored leaf may be of any Root
 }
 
 // storedLeaves are the leaves of one stored index.
@@ -100,6 +104,7 @@ func (h *Head) openRoots(ctx context.Context, state volume.GraftState, head volu
 		return nil, nil, fmt.Errorf("%w: page index is of remote LSN %d and local LSN %d, ahead of the logs at %d and %d",
 			volume.ErrCorrupt, x.SyncPoint.Remote, x.Local, state.SyncPoint.Remote, head)
 	}
+	h.saved.record, h.saved.unsure = x, x.Saving
 	base = OpenRoot(x.BasePages, storedLeaves{h.store, state.Local, store.BaseIndex})
 	newest = OpenRootOver(base, x.NewestPages, storedLeaves{h.store, state.Local, store.NewestIndex})
 	h.saved.base, h.saved.newest = base, newest
@@ -111,7 +116,7 @@ func (h *Head) openRoots(ctx context.Context, state volume.GraftState, head volu
 	if err != nil {
 		return nil, nil, err
 	}
-	h.saved.newest, h.saved.stale = h.saved.base, true
+	h.saved.unsure = true
 	newest, err = h.replay(ctx, base, state.Local, volume.LSNRange{First: state.SyncPoint.Local + 1, Last: head})
 	return base, newest, err
 }
@@ -159,12 +164,12 @@ func (h *Head) save(ctx context.Context) error {
 	h.mu.adopted, h.mu.unsaved = nil, 0
 	h.mu.Unlock()
 
-	err := h.store.Flush() // 2
+	err := h.store.Flush() // 2, with the lock of saved held: nobody else saves
 	for _, release := range adopted {
 		release() // what aliases name is in Badger now, where the sweep sees it
 	}
 	if err == nil {
-		err = h.saveLeaves(ctx, base, newest)
+		err = h.saveLeaves(ctx, state.Local, base, newest)
 	}
 	if err == nil {
 		err = h.store.PutIndex(state.Local, x) // 5
@@ -175,7 +180,7 @@ func (h *Head) save(ctx context.Context) error {
 		h.mu.unsaved = max(h.mu.unsaved, 1)
 		return fmt.Errorf("save page index of graft %s: %w", state.Local, err)
 	}
-	s.base, s.newest, s.stale = base, newest, false
+	s.record, s.base, s.newest, s.unsure = x, base, newest, false
 	return nil
 }
 
@@ -183,16 +188,19 @@ func (h *Head) save(ctx context.Context) error {
 const saveBatch = 256
 
 // saveLeaves is steps 3 and 4. The caller holds the lock of saved.
-func (h *Head) saveLeaves(ctx context.Context, base, newest *Root) error {
-	changed, err := h.changedLeaves(ctx, base, newest)
+func (h *Head) saveLeaves(ctx context.Context, local volume.VolumeID, base, newest *Root) error {
+	changed, err := h.changedLeaves(ctx, local, base, newest)
+	if err != nil || len(changed) == 0 {
+		return err
+	}
+	sure, err := h.markSaving(local)
 	if err != nil {
 		return err
 	}
-	local := h.State().Local
 	for numbers := range slices.Chunk(changed, saveBatch) {
 		entries := make([]store.LeafEntry, 0, 2*len(numbers))
 		for _, n := range numbers {
-			add, err := h.leafEntries(ctx, base, newest, n)
+			add, err := h.leafEntries(ctx, base, newest, n, sure)
 			if err != nil {
 				return err
 			}
@@ -205,8 +213,24 @@ func (h *Head) saveLeaves(ctx context.Context, base, newest *Root) error {
 	return nil
 }
 
+// markSaving stores that leaves are being written, and tells whether those that
+// are stored were sure to be those of the saved Roots before.
+func (h *Head) markSaving(local volume.VolumeID) (sure bool, err error) {
+	s := &h.saved
+	if !s.record.Saving {
+		marked := s.record
+		marked.Saving = true
+		if err := h.store.PutIndex(local, marked); err != nil {
+			return false, err
+		}
+		s.record = marked
+	}
+	sure, s.unsure = !s.unsure, true
+	return sure, nil
+}
+
 // changedLeaves gives the leaves whose stored form is not that of the Roots.
-func (h *Head) changedLeaves(ctx context.Context, base, newest *Root) (changed []volume.LeafIdx, err error) {
+func (h *Head) changedLeaves(ctx context.Context, local volume.VolumeID, base, newest *Root) (changed []volume.LeafIdx, err error) {
 	s := &h.saved
 	add := func(n volume.LeafIdx) error {
 		changed = append(changed, n)
@@ -216,13 +240,15 @@ func (h *Head) changedLeaves(ctx context.Context, base, newest *Root) (changed [
 	if err != nil {
 		return nil, err
 	}
-	if s.stale {
-		stored := storedLeaves{h.store, h.State().Local, store.NewestIndex}
-		for n, ok, err := stored.NextLeaf(ctx, 0); ok || err != nil; n, ok, err = stored.NextLeaf(ctx, n+1) {
-			if err != nil {
-				return nil, err
+	if s.unsure {
+		for _, space := range []store.IndexSpace{store.BaseIndex, store.NewestIndex} {
+			stored := storedLeaves{h.store, local, space}
+			for n, ok, err := stored.NextLeaf(ctx, 0); ok || err != nil; n, ok, err = stored.NextLeaf(ctx, n+1) {
+				if err != nil {
+					return nil, err
+				}
+				changed = append(changed, n)
 			}
-			changed = append(changed, n)
 		}
 		if err := Diff(ctx, base, newest, add); err != nil {
 			return nil, err
@@ -232,8 +258,9 @@ func (h *Head) changedLeaves(ctx context.Context, base, newest *Root) (changed [
 	return slices.Compact(changed), nil
 }
 
-// leafEntries gives what is to be stored of leaf n.
-func (h *Head) leafEntries(ctx context.Context, base, newest *Root, n volume.LeafIdx) ([]store.LeafEntry, error) {
+// leafEntries gives what is to be stored of leaf n. What is stored may be anything
+// unless it is sure to be that of the saved Roots.
+func (h *Head) leafEntries(ctx context.Context, base, newest *Root, n volume.LeafIdx, sure bool) ([]store.LeafEntry, error) {
 	s := &h.saved
 	for _, r := range []*Root{s.base, s.newest} { // 3
 		if _, err := r.Leaf(ctx, n); err != nil {
@@ -241,7 +268,7 @@ func (h *Head) leafEntries(ctx context.Context, base, newest *Root, n volume.Lea
 		}
 	}
 	var entries []store.LeafEntry
-	if !SameLeaf(s.base, base, n) {
+	if !sure || !SameLeaf(s.base, base, n) {
 		leaf, err := base.Leaf(ctx, n)
 		if err != nil {
 			return nil, err

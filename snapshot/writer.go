@@ -246,7 +246,7 @@ func (w *Writer) dropUnchanged(ctx context.Context) error {
 			return err
 		}
 		page, err := w.stagedPage(p)
-		if err == nil && *page == *old {
+		if err == nil && (page == old || *page == *old) {
 			same.Add(p)
 		}
 		return err

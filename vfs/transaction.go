@@ -235,17 +235,22 @@ func (f *file) rollBack() error {
 // Others may have seen the schema that a rollback takes back, under its cookie:
 // then the next cookie is stored, and SQLite goes on seeing its own.
 func (f *file) stageFirstPage(page *graft.Page) (salt uint32, err error) {
+	base := f.writer.Base()
+	defer base.Close()
+	var old *graft.Page
+	if base.PageCount() > 0 {
+		if old, err = base.Page(f.context(), 1); err != nil {
+			return 0, err
+		}
+		if f.cookieSalt == 0 && !f.reversing && sqlitefile.EqualButCounters(old[:], page[:]) {
+			return 0, f.writer.Write(1, old) // as in most transactions
+		}
+	}
 	stored := *page
 	header := sqlitefile.Header(stored[:])
 	header.SetCounter(storedCounter)
-	base := f.writer.Base()
-	defer base.Close()
-	if base.PageCount() == 0 {
+	if old == nil {
 		return 0, f.writer.Write(1, &stored) // the first cookie of a Graft is SQLite's
-	}
-	old, err := base.Page(f.context(), 1)
-	if err != nil {
-		return 0, err
 	}
 	salt = f.cookieSalt
 	published := sqlitefile.Header(old[:]).Cookie()

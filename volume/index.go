@@ -18,6 +18,10 @@ type Index struct {
 	Local       LSN
 	BasePages   PageCount
 	NewestPages PageCount
+
+	// Saving says that leaves of later Snapshots are being written over these,
+	// or were when that was cut short: some are newer, or too many.
+	Saving bool
 }
 
 func (x Index) validate() error {
@@ -39,6 +43,7 @@ func EncodeIndex(x Index) ([]byte, error) {
 		Local:       uint64(x.Local),
 		BasePages:   uint32(x.BasePages),
 		NewestPages: uint32(x.NewestPages),
+		Saving:      x.Saving,
 	})
 }
 
@@ -54,6 +59,7 @@ func DecodeIndex(b []byte) (Index, error) {
 		Local:       LSN(m.Local),
 		BasePages:   PageCount(m.BasePages),
 		NewestPages: PageCount(m.NewestPages),
+		Saving:      m.Saving,
 	}
 	if err := x.validate(); err != nil {
 		return Index{}, err

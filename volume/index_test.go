@@ -19,6 +19,7 @@ func TestIndexRoundTrip(t *testing.T) {
 			Local:       LSN(rapid.Uint64Min(local).Draw(t, "local")),
 			BasePages:   PageCount(rapid.Uint32().Draw(t, "base pages")),
 			NewestPages: PageCount(rapid.Uint32().Draw(t, "newest pages")),
+			Saving:      rapid.Bool().Draw(t, "saving"),
 		}
 		b, err := EncodeIndex(x)
 		if err != nil {

@@ -122,19 +122,25 @@ func (s PageSet) All() iter.Seq[PageIdx] {
 	}
 }
 
+// maxNoRuns is how many pages a set may have that no run could make smaller.
+const maxNoRuns = 3
+
 // AppendBinary appends the set in Roaring's portable format, which is equal
 // for equal sets.
 func (s PageSet) AppendBinary(b []byte) ([]byte, error) {
 	if s.IsEmpty() {
 		return b, nil
 	}
-	c := s.bits.Clone()
-	c.RunOptimize()
-	var buf bytes.Buffer
-	if _, err := c.WriteTo(&buf); err != nil {
+	c := s.bits
+	if s.Len() > maxNoRuns || s.bits.HasRunCompression() {
+		c = s.bits.Clone()
+		c.RunOptimize()
+	}
+	buf, err := c.ToBytes()
+	if err != nil {
 		return b, fmt.Errorf("encode page set: %w", err)
 	}
-	return append(b, buf.Bytes()...), nil
+	return append(b, buf...), nil
 }
 
 // ParsePageSet reads what [PageSet.AppendBinary] wrote; no bytes are the empty

@@ -596,6 +596,7 @@ type Index struct {
 	Local         uint64                 `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`                                // up to this one
 	BasePages     uint32                 `protobuf:"varint,4,opt,name=base_pages,json=basePages,proto3" json:"base_pages,omitempty"`       // page count of the base
 	NewestPages   uint32                 `protobuf:"varint,5,opt,name=newest_pages,json=newestPages,proto3" json:"newest_pages,omitempty"` // page count of the newest
+	Saving        bool                   `protobuf:"varint,6,opt,name=saving,proto3" json:"saving,omitempty"`                              // leaves of later Snapshots are being written, or were when that was cut short
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -663,6 +664,13 @@ func (x *Index) GetNewestPages() uint32 {
 		return x.NewestPages
 	}
 	return 0
+}
+
+func (x *Index) GetSaving() bool {
+	if x != nil {
+		return x.Saving
+	}
+	return false
 }
 
 // Leaf is the part of a page index that covers 256 consecutive pages.
@@ -830,7 +838,7 @@ const file_graft_proto_rawDesc = "" +
 	"\aaliases\x18\x04 \x03(\v2\x0f.graft.v1.AliasR\aaliases\"7\n" +
 	"\x05Alias\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\fR\asegment\x12\x14\n" +
-	"\x05pages\x18\x02 \x01(\fR\x05pages\"\x9f\x01\n" +
+	"\x05pages\x18\x02 \x01(\fR\x05pages\"\xb7\x01\n" +
 	"\x05Index\x12\x1f\n" +
 	"\vsync_remote\x18\x01 \x01(\x04R\n" +
 	"syncRemote\x12\x1d\n" +
@@ -839,7 +847,8 @@ const file_graft_proto_rawDesc = "" +
 	"\x05local\x18\x03 \x01(\x04R\x05local\x12\x1d\n" +
 	"\n" +
 	"base_pages\x18\x04 \x01(\rR\tbasePages\x12!\n" +
-	"\fnewest_pages\x18\x05 \x01(\rR\vnewestPages\"6\n" +
+	"\fnewest_pages\x18\x05 \x01(\rR\vnewestPages\x12\x16\n" +
+	"\x06saving\x18\x06 \x01(\bR\x06saving\"6\n" +
 	"\x04Leaf\x12\x1a\n" +
 	"\bsegments\x18\x01 \x01(\fR\bsegments\x12\x12\n" +
 	"\x04refs\x18\x02 \x03(\rR\x04refs\"U\n" +

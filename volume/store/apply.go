@@ -13,7 +13,7 @@ import (
 
 // defaultApplyAt is how many bytes of redo records gather before they are
 // applied to Badger together.
-const defaultApplyAt = 12 << 20
+const defaultApplyAt = 20 << 20
 
 // keyApplied holds volume.Applied.
 var keyApplied = []byte("j")
@@ -179,6 +179,7 @@ func (s *Store) applyOp(wb *badger.WriteBatch, o op) error {
 			return nil
 		}
 		s.space.stored.Add(1)
+		s.cache.put(ref, (*volume.Page)(o.value)) // until now it was read from memory
 	}
 	return wb.Set(o.key, o.value)
 }

@@ -63,7 +63,10 @@ func (s *Store) apply(c Change) error {
 	if err != nil || len(ops) == 0 {
 		return err
 	}
-	payload := encodeOps(ops)
+	buf := payloads.Get().(*[]byte)
+	defer payloads.Put(buf)
+	*buf = appendOps((*buf)[:0], ops)
+	payload := *buf
 	if err := s.checkSpace(int64(len(payload))); err != nil {
 		return err
 	}
@@ -76,11 +79,11 @@ func (s *Store) apply(c Change) error {
 			return err
 		}
 	}
-	for _, p := range c.Pages {
-		s.cache.put(PageRef{c.Segment, p.Idx}, p.Page)
-	}
 	return nil
 }
+
+// payloads are buffers for redo records: the journal copies them.
+var payloads = sync.Pool{New: func() any { return new([]byte) }}
 
 // append writes a redo record and shows its ops to readers. It waits while the
 // journal is full of records that are not applied yet.

@@ -7,17 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"graft/volume"
 )
-
-func openBadger(t *testing.T, dir string) *badger.DB {
-	t.Helper()
-	db, err := badger.Open(badgerOptions(filepath.Join(dir, "badger"), 0))
-	must(t, err)
-	return db
-}
 
 // flip changes one byte of a file.
 func flip(t *testing.T, path string, off int) {

@@ -3,7 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
-	"iter"
+	"slices"
 	"sort"
 	"sync"
 
@@ -107,12 +107,13 @@ const (
 	opDelete = 2
 )
 
-func encodeOps(ops []op) []byte {
+// appendOps appends the redo record of ops to b.
+func appendOps(b []byte, ops []op) []byte {
 	size := 0
 	for _, o := range ops {
 		size += 1 + 2*binary.MaxVarintLen32 + len(o.key) + len(o.value)
 	}
-	b := make([]byte, 0, size)
+	b = slices.Grow(b, size)
 	for _, o := range ops {
 		kind := byte(opSet)
 		if o.value == nil {
@@ -129,7 +130,7 @@ func encodeOps(ops []op) []byte {
 	return b
 }
 
-// decodeOps reads what [encodeOps] gave. The ops share b.
+// decodeOps reads what [appendOps] gave. The ops share b.
 func decodeOps(b []byte) ([]op, error) {
 	var ops []op
 	for len(b) > 0 {
@@ -144,6 +145,9 @@ func decodeOps(b []byte) ([]op, error) {
 				return nil, corruptf("redo record: value of write %d", len(ops))
 			}
 		}
+		if _, page := parseKeyPage(key); page && kind == opSet && len(o.value) != volume.PageSize {
+			return nil, corruptf("redo record: page of %d bytes", len(o.value))
+		}
 		ops, b = append(ops, o), rest
 	}
 	return ops, nil
@@ -157,15 +161,4 @@ func cutBytes(b []byte) (part, rest []byte, ok bool) {
 	}
 	end := size + int(n)
 	return b[size:end:end], b[end:], true
-}
-
-// pagesOf yields the ops of a memtable that are pages, with what they are.
-func (m *memtable) pages() iter.Seq2[PageRef, op] {
-	return func(yield func(PageRef, op) bool) {
-		for _, o := range m.ops {
-			if ref, ok := parseKeyPage(o.key); ok && !yield(ref, o) {
-				return
-			}
-		}
-	}
 }

@@ -27,7 +27,7 @@ const (
 )
 
 // minGarbage is how many pages must be dead before a sweep is worth it.
-const minGarbage = 4096
+const minGarbage = 8192
 
 // space is what the store knows of its garbage.
 type space struct {

@@ -1,9 +1,6 @@
 package journal
 
-import (
-	"fmt"
-	"runtime"
-)
+import "fmt"
 
 // Sync waits until all records up to seq, which Append gave, are durable. Callers that come while an fdatasync runs
 // share the next one. After an error, which is ErrPoisoned or that of a closed journal, the records may be durable or not.
@@ -16,7 +13,6 @@ import (
 // A file that was left when it was full comes before the one that is filled now, so that a power cut in 3 leaves more
 // of the chain. One in any step leaves leftovers at worst: no record says that another is durable before 4.
 func (j *Journal) Sync(seq uint64) error {
-	runtime.Gosched() // who is about to append does so before the fdatasync
 	done, err := j.takeTurn(seq)
 	if done || err != nil {
 		return err
