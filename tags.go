@@ -61,6 +61,7 @@ type GraftInfo struct {
 	Remote VolumeID
 	Tags   []string // in their order
 	Status Status
+	Err    error // why it cannot be opened; DeleteGraft removes it
 }
 
 // Grafts gives all Grafts, those without a Tag too, oldest first. It reads the
@@ -72,13 +73,17 @@ func (d *directory) Grafts(ctx context.Context) ([]GraftInfo, error) {
 	}
 	infos := make([]GraftInfo, 0, len(states))
 	for _, state := range states {
-		head, err := d.heads.Open(ctx, state.Local)
-		if err != nil {
-			return nil, err
-		}
 		info := GraftInfo{Graft: state.Local, Remote: state.Remote}
-		if info.Status, err = d.remote.Status(head); err != nil {
-			return nil, err
+		head, err := d.heads.Open(ctx, state.Local)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			continue // deleted since
+		case err != nil:
+			info.Err = err
+		default:
+			if info.Status, err = d.remote.Status(head); err != nil {
+				return nil, err
+			}
 		}
 		if info.Tags, err = d.tagsOf(state.Local); err != nil {
 			return nil, err
@@ -173,7 +178,8 @@ func (d *directory) DeleteTag(ctx context.Context, tag string) error {
 
 // DeleteOptions are the settings of DeleteGraft. Nil is the default.
 type DeleteOptions struct {
-	// Unpushed deletes commits that are not pushed, too: they are lost.
+	// Unpushed deletes commits that are not pushed, too: they are lost. It
+	// deletes a Graft as well that cannot be opened.
 	Unpushed bool
 }
 
@@ -193,6 +199,9 @@ func (d *directory) DeleteGraft(ctx context.Context, id VolumeID, opts *DeleteOp
 	if errors.Is(err, store.ErrNotFound) {
 		return ErrNoGraft
 	}
+	if err != nil && opts != nil && opts.Unpushed {
+		return d.deleteBroken(ctx, id)
+	}
 	if err != nil {
 		return err
 	}
@@ -202,6 +211,9 @@ func (d *directory) DeleteGraft(ctx context.Context, id VolumeID, opts *DeleteOp
 	}
 	defer unlockWrite()
 	unlockSync, err := head.LockSync(ctx)
+	if errors.Is(err, ErrDeleted) {
+		return ErrNoGraft
+	}
 	if err != nil {
 		return err
 	}
@@ -221,6 +233,31 @@ func (d *directory) DeleteGraft(ctx context.Context, id VolumeID, opts *DeleteOp
 	if err := d.heads.Delete(head, tags); err != nil {
 		return err
 	}
+	d.forgetTags(tags)
+	return nil
+}
+
+// deleteBroken deletes a Graft that cannot be opened.
+func (d *directory) deleteBroken(ctx context.Context, id VolumeID) error {
+	unlock, err := d.lockTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	tags, err := d.tagsOf(id)
+	if err != nil {
+		return err
+	}
+	if err := d.store.Apply(store.Change{DeleteTags: tags, DeleteGrafts: []VolumeID{id}}); err != nil {
+		return err
+	}
+	d.store.SweepDue()
+	d.forgetTags(tags)
+	return nil
+}
+
+// forgetTags lets the handles of Tags that were deleted show that.
+func (d *directory) forgetTags(tags []string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for tag, g := range d.mu.grafts {
@@ -228,7 +265,6 @@ func (d *directory) DeleteGraft(ctx context.Context, id VolumeID, opts *DeleteOp
 			g.head.Store(d.heads.New(tag))
 		}
 	}
-	return nil
 }
 
 // Fork makes a new Graft with the content that g has now, and tag to name it.

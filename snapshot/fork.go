@@ -24,8 +24,12 @@ const forkBatch = 500
 //  3. Write the page index.
 //  4. Store the Graft and its Tag, and open its Head while the pin lasts.
 func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err error) {
-	st, base, pinned := src.pinBase() // 1
+	defer hs.store.Hold(src.State().Local)() // its log is read
+	st, base, pinned := src.pinBase()        // 1
 	defer pinned.Close()
+	if pinned.closed.Load() {
+		return nil, ErrDeleted
+	}
 	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: volume.NewVolumeID(), Parent: st.Remote, ParentLSN: st.SyncPoint.Remote}
 	if st.SyncPoint.Remote.IsZero() {
 		g.Parent, g.ParentLSN = st.Parent, st.ParentLSN
@@ -60,7 +64,7 @@ func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err 
 func (h *Head) pinBase() (State, *Root, *Reader) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.stateLocked(), h.mu.base, h.pinLocked(h.mu.snap)
+	return h.stateLocked(), h.mu.base, h.newestLocked()
 }
 
 // copyLog writes the commits that st has not pushed as the first of Volume to.

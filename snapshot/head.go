@@ -104,7 +104,7 @@ func (h *Head) Reader() *Reader {
 func (h *Head) Pin() (State, *Reader) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.stateLocked(), h.pinLocked(h.mu.snap)
+	return h.stateLocked(), h.newestLocked()
 }
 
 // pinLocked gives a Reader of s. The caller holds the state lock, and s is the
@@ -112,6 +112,17 @@ func (h *Head) Pin() (State, *Reader) {
 func (h *Head) pinLocked(s *Snapshot) *Reader {
 	h.mu.pins[s]++
 	return &Reader{head: h, snap: s}
+}
+
+// newestLocked gives a Reader of the newest Snapshot. That of a deleted Graft is
+// closed: its pages may be gone.
+func (h *Head) newestLocked() *Reader {
+	if h.mu.deleted {
+		r := &Reader{head: h, snap: h.mu.snap}
+		r.closed.Store(true)
+		return r
+	}
+	return h.pinLocked(h.mu.snap)
 }
 
 func (h *Head) pin(s *Snapshot) *Reader {
@@ -170,9 +181,20 @@ func (h *Head) newWriter() (*Writer, error) {
 // Busy tells whether a Writer is open.
 func (h *Head) Busy() bool { return len(h.write) > 0 }
 
-// LockSync takes the sync lock, or fails when ctx ends.
+// LockSync takes the sync lock, or fails when ctx ends. That of a deleted Graft
+// is not given: ErrDeleted.
 func (h *Head) LockSync(ctx context.Context) (unlock func(), err error) {
-	return lock(ctx, h.sync, "wait for the sync of the graft")
+	unlock, err = lock(ctx, h.sync, "wait for the sync of the graft")
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.deleted {
+		unlock()
+		return nil, ErrDeleted
+	}
+	return unlock, nil
 }
 
 // LockWrite takes the write lock, so that no Writer is open until unlock.
@@ -211,8 +233,10 @@ func (h *Head) presence(ctx context.Context, r *Root) (p Presence, err error) {
 // RemotePresence counts the pages of the remote Volume at the SyncPoint that
 // are stored here, as [Reader.Presence] does.
 func (h *Head) RemotePresence(ctx context.Context) (Presence, error) {
-	h.mu.Lock()
-	base := h.mu.base
-	h.mu.Unlock()
+	_, base, pinned := h.pinBase() // a deleted Graft has none
+	defer pinned.Close()
+	if pinned.closed.Load() {
+		return Presence{}, ErrDeleted
+	}
 	return h.presence(ctx, base)
 }

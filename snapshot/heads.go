@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 
 	"graft/volume"
 	"graft/volume/store"
@@ -24,8 +23,7 @@ type Heads struct {
 	stop    context.CancelFunc
 	stopped chan struct{}
 
-	asked    atomic.Bool // a sweep, whatever the store thinks of it
-	sweeping sync.Mutex  // held by the sweep that runs
+	sweeping sync.Mutex // held by the sweep that runs
 
 	// opening is held while a Head is opened, so that a Graft has one.
 	opening sync.Mutex
@@ -152,7 +150,8 @@ func (hs *Heads) Delete(h *Head, tags []string) error {
 	hs.mu.deleted[h] = struct{}{}
 	h.mu.Unlock()
 	hs.mu.Unlock()
-	hs.sweepNext()
+	hs.store.SweepDue()
+	hs.kick()
 	return nil
 }
 

@@ -256,7 +256,15 @@ func (h *Head) advanceLocked(ctx context.Context, to volume.LSN) error {
 	case local > state.SyncPoint.Local:
 		return ErrDiverged
 	}
-	next, err := h.replay(ctx, base, state.Remote, volume.LSNRange{First: state.SyncPoint.Remote + 1, Last: to})
+	next, replaced := base, 0
+	err := h.store.Log(state.Remote, volume.LSNRange{First: state.SyncPoint.Remote + 1, Last: to}, func(rec volume.Record) error {
+		refs, err := replacedPages(ctx, next, &rec.Commit)
+		if err == nil {
+			replaced += len(refs)
+			next, err = next.Apply(ctx, &rec.Commit)
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("pull: %w", err)
 	}
@@ -265,6 +273,7 @@ func (h *Head) advanceLocked(ctx context.Context, to volume.LSN) error {
 		return fmt.Errorf("pull: %w", err)
 	}
 
+	h.store.ReplacedUnseen(replaced)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.mu.state, h.mu.base = state, next

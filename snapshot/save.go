@@ -164,7 +164,13 @@ func (h *Head) save(ctx context.Context) error {
 	h.mu.adopted, h.mu.unsaved = nil, 0
 	h.mu.Unlock()
 
-	err := h.store.Flush() // 2, with the lock of saved held: nobody else saves
+	err := h.store.Flush() // 2
+	if err != nil {
+		h.mu.Lock()
+		h.mu.adopted = append(h.mu.adopted, adopted...)
+		h.mu.Unlock()
+		adopted = nil
+	}
 	for _, release := range adopted {
 		release() // what aliases name is in Badger now, where the sweep sees it
 	}

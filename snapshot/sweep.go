@@ -29,19 +29,13 @@ func (hs *Heads) keep(ctx context.Context) {
 		if err := hs.save(ctx, saveEvery); err != nil && ctx.Err() == nil {
 			hs.log.Error("save page indexes", "error", err)
 		}
-		if !hs.store.NeedsSweep() && !hs.asked.Swap(false) {
+		if !hs.store.NeedsSweep() {
 			continue
 		}
 		if err := hs.Sweep(ctx); err != nil && ctx.Err() == nil {
 			hs.log.Error("sweep", "error", err)
 		}
 	}
-}
-
-// sweepNext lets a sweep begin soon, whatever it may find.
-func (hs *Heads) sweepNext() {
-	hs.asked.Store(true)
-	hs.kick()
 }
 
 // Sweep removes from the store what no Snapshot in use and no push needs, and
@@ -117,6 +111,9 @@ func (hs *Heads) uses(live store.Live) []use {
 		for s := range h.mu.pins {
 			u.others = append(u.others, s.root)
 			live.Remotes[h.mu.state.Remote] = true
+			if g := &h.mu.state; !g.Parent.IsZero() {
+				live.Remotes[g.Parent] = true
+			}
 		}
 		if len(u.others) == 0 {
 			delete(hs.mu.deleted, h)

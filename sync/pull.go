@@ -60,7 +60,7 @@ func divergence(op string, h *snapshot.Head, remote volume.LSN) error {
 // Clone stores a new Graft of remote Volume v at its newest commit, without a
 // Tag. ErrNoVolume tells that the bucket has no such Volume. No page is fetched.
 func (r *Remote) Clone(ctx context.Context, v volume.VolumeID) (volume.GraftState, error) {
-	defer r.store.Hold(v)() // until the Graft refers to it
+	defer r.store.HoldVolume(v)() // until the Graft refers to it
 	got, err := r.fetchVolume(ctx, v)
 	if err != nil {
 		return volume.GraftState{}, fmt.Errorf("clone: %w", err)

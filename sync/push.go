@@ -12,6 +12,7 @@ import (
 	"graft/objstore"
 	"graft/snapshot"
 	"graft/volume"
+	"graft/volume/store"
 )
 
 // Pushed is what a push did.
@@ -228,7 +229,7 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 	switch {
 	case err == nil:
 		rv.verified = true
-		return h.Adopt(ctx, p, plan.Sources) // 5
+		return r.adopt(ctx, h, p, plan) // 5
 	case errors.Is(err, objstore.ErrExist):
 		found, err := r.bucket.Get(ctx, key, volume.MaxCommitSize)
 		if err != nil {
@@ -239,12 +240,41 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 	return fmt.Errorf("outcome is not known yet: %w", err) // 7
 }
 
+// maxAliases is how many local Segments may stand for one remote Segment. Its
+// state is one record, and every read through it looks at them.
+const maxAliases = 1000
+
+// adopt adopts a push that landed. Pages that lie in very many local Segments
+// are first stored once more, under one.
+func (r *Remote) adopt(ctx context.Context, h *snapshot.Head, p volume.Pending, plan snapshot.Rollup) error {
+	if len(plan.Sources) <= maxAliases {
+		return h.Adopt(ctx, p, plan.Sources)
+	}
+	all := volume.Alias{Segment: volume.NewSegmentID()}
+	defer r.store.Hold(all.Segment)()
+	for refs := range slices.Chunk(pageRefs(plan), store.MaxChangePages) {
+		pages := make([]volume.PageEntry, 0, len(refs))
+		for _, ref := range refs {
+			page, err := r.store.Page(plan.Sources[ref.source].Segment, ref.idx)
+			if err != nil {
+				return fmt.Errorf("adopt push: %w", err)
+			}
+			pages = append(pages, volume.PageEntry{Idx: ref.idx, Page: page})
+			all.Pages.Add(ref.idx)
+		}
+		if err := r.store.Stage(all.Segment, pages); err != nil {
+			return fmt.Errorf("adopt push: %w", err)
+		}
+	}
+	return h.Adopt(ctx, p, []volume.Alias{all})
+}
+
 // conclude compares what lies at the LSN of a pending commit with it. Equal
 // bytes are ours and are adopted; other bytes are a divergence, and the
 // pending commit and its Segment go. The caller holds the lock of rv.
 func (r *Remote) conclude(ctx context.Context, rv *remoteVolume, h *snapshot.Head, p volume.Pending, plan snapshot.Rollup, found []byte) error {
 	if bytes.Equal(found, p.Record.Bytes) {
-		return h.Adopt(ctx, p, plan.Sources)
+		return r.adopt(ctx, h, p, plan)
 	}
 	c := &p.Record.Commit
 	if _, err := decodeCommit(c.Volume, c.LSN, found); err != nil {

@@ -61,7 +61,10 @@ func (r *Remote) frame(ctx context.Context, state *volume.SegmentState, n int) (
 	if err != nil {
 		return nil, r.corrupt(state, "read frame", err)
 	}
-	return pages, r.store.Stage(seg.ID, pages)
+	if err := r.store.Stage(seg.ID, pages); err != nil {
+		r.log.Warn("keep fetched pages", "segment", seg.ID, "error", err) // they are right, whatever the disk
+	}
+	return pages, nil
 }
 
 // loadFooter fetches the frame index of a Segment that has it in its object,

@@ -51,7 +51,8 @@ type SegmentState struct {
 // machine.
 type Applied struct {
 	Sequence uint64 // of the newest journal record that is
-	Clean    bool   // nothing is stored that nothing refers to
+	Clean    bool   // nothing is stored that nothing refers to, but for garbage
+	Garbage  uint64 // pages that are stored and dead, about
 }
 
 // Alias says that pages of a remote Segment are stored under a local one.
@@ -162,22 +163,17 @@ func DecodeSegmentState(b []byte) (s SegmentState, err error) {
 	return s, nil
 }
 
-// EncodeApplied gives the record of a, made longer by pad bytes of zeros.
-func EncodeApplied(a Applied, pad int) ([]byte, error) {
-	return EncodeRecord(KindApplied, &graftpb.Applied{Sequence: a.Sequence, Clean: a.Clean, Padding: make([]byte, pad)})
+// EncodeApplied gives the record of a.
+func EncodeApplied(a Applied) ([]byte, error) {
+	return EncodeRecord(KindApplied, &graftpb.Applied{Sequence: a.Sequence, Clean: a.Clean, Garbage: a.Garbage})
 }
 
-// DecodeApplied reads what [EncodeApplied] gave, whatever the padding. It
-// returns ErrCorrupt or ErrVersion.
+// DecodeApplied reads what [EncodeApplied] gave. It returns ErrCorrupt or
+// ErrVersion.
 func DecodeApplied(b []byte) (Applied, error) {
 	var m graftpb.Applied
 	if err := DecodeRecord(KindApplied, b, &m); err != nil {
 		return Applied{}, err
 	}
-	for _, c := range m.Padding {
-		if c != 0 {
-			return Applied{}, fmt.Errorf("%w: padding with %x where zeros are", ErrCorrupt, c)
-		}
-	}
-	return Applied{Sequence: m.Sequence, Clean: m.Clean}, nil
+	return Applied{Sequence: m.Sequence, Clean: m.Clean, Garbage: m.Garbage}, nil
 }

@@ -731,7 +731,7 @@ type Applied struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sequence      uint64                 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"` // the newest record that is
 	Clean         bool                   `protobuf:"varint,2,opt,name=clean,proto3" json:"clean,omitempty"`       // nothing is stored that nothing refers to
-	Padding       []byte                 `protobuf:"bytes,3,opt,name=padding,proto3" json:"padding,omitempty"`    // so that the record lies in the value log
+	Garbage       uint64                 `protobuf:"varint,3,opt,name=garbage,proto3" json:"garbage,omitempty"`   // pages that are stored and dead, about
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -780,11 +780,11 @@ func (x *Applied) GetClean() bool {
 	return false
 }
 
-func (x *Applied) GetPadding() []byte {
+func (x *Applied) GetGarbage() uint64 {
 	if x != nil {
-		return x.Padding
+		return x.Garbage
 	}
-	return nil
+	return 0
 }
 
 var File_graft_proto protoreflect.FileDescriptor
@@ -855,7 +855,7 @@ const file_graft_proto_rawDesc = "" +
 	"\aApplied\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05clean\x18\x02 \x01(\bR\x05clean\x12\x18\n" +
-	"\apadding\x18\x03 \x01(\fR\apaddingB\x18Z\x16graft/internal/graftpbb\x06proto3"
+	"\agarbage\x18\x03 \x01(\x04R\agarbageB\x18Z\x16graft/internal/graftpbb\x06proto3"
 
 var (
 	file_graft_proto_rawDescOnce sync.Once

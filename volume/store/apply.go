@@ -26,10 +26,12 @@ var keyApplied = []byte("j")
 //
 //  1. Seal the active memtable, under the lock of commit. Changes go on into a
 //     new one.
-//  2. Write the sealed ops to Badger, in synced transactions, but for pages
-//     that no Snapshot in use can read.
-//  3. Mark them as applied, in a transaction after all others.
-//  4. Show readers Badger alone, and let the journal reuse its files.
+//  2. Leave out pages that no Snapshot in use can read.
+//  3. Make every Change durable that anybody has seen: one that a power cut took
+//     back must neither be in Badger, nor be why a page was left out of it.
+//  4. Write the rest to Badger, in synced transactions.
+//  5. Mark them as applied, in a transaction after all others.
+//  6. Show readers Badger alone, and let the journal reuse its files.
 type applier struct {
 	mu      sync.Mutex // held by whoever applies
 	applied uint64     // newest redo record that is in Badger
@@ -61,6 +63,8 @@ func (s *Store) recover() error {
 		return fmt.Errorf("read how far the journal was applied: %w", err)
 	}
 	s.applier.applied, s.applier.isClean = mark.Sequence, mark.Clean
+	s.space.stored.Store(int64(min(mark.Garbage, 1<<40)))
+	s.space.replaced.Store(s.space.stored.Load())
 	s.space.unclean.Store(!mark.Clean)
 	s.journal, err = journal.Open(s.opts.journalFiles, mark.Sequence, s.opts.journal, func(seq uint64, payload []byte) error {
 		ops, err := decodeOps(append([]byte(nil), payload...))
@@ -147,8 +151,12 @@ func (a *applier) applySealed(s *Store) error {
 	if err := s.poison.err(); err != nil {
 		return err
 	}
-	err := s.batch("apply the journal to", func(wb *badger.WriteBatch) error { // 2
-		for _, o := range sealed.ops {
+	ops := s.liveOps(sealed)                // 2
+	if err := s.syncSeen(); err != nil { // 3
+		return err
+	}
+	err := s.batch("apply the journal to", func(wb *badger.WriteBatch) error { // 4
+		for _, o := range ops {
 			if err := s.applyOp(wb, o); err != nil {
 				return err
 			}
@@ -159,25 +167,49 @@ func (a *applier) applySealed(s *Store) error {
 		return err
 	}
 	a.applied = sealed.last
-	if err := s.writeApplied(false); err != nil { // 3
+	if err := s.writeApplied(false); err != nil { // 5
 		return err
 	}
-	s.overlay.Lock() // 4
+	s.overlay.Lock() // 6
 	s.overlay.sealed = nil
 	s.overlay.Unlock()
 	s.journal.Release(sealed.last)
 	return nil
 }
 
-// applyOp writes one op. Pages that nobody can read any more are left out.
+// liveOps gives the ops of m without pages that nobody can read any more.
+func (s *Store) liveOps(m *memtable) []op {
+	ops := make([]op, 0, len(m.ops))
+	for _, o := range m.ops {
+		ref, ok := parseKeyPage(o.key)
+		if ok && !o.owner.IsZero() && !s.space.isHeld(ref.Segment) && !s.opts.Live(o.owner, ref) {
+			continue
+		}
+		ops = append(ops, o)
+	}
+	return ops
+}
+
+// syncSeen makes every Change durable that a reader may have seen by now.
+func (s *Store) syncSeen() error {
+	s.overlay.RLock()
+	seq := s.overlay.active.last
+	if s.overlay.sealed != nil {
+		seq = max(seq, s.overlay.sealed.last)
+	}
+	s.overlay.RUnlock()
+	if seq == 0 {
+		return nil
+	}
+	return s.syncJournal(seq)
+}
+
+// applyOp writes one op.
 func (s *Store) applyOp(wb *badger.WriteBatch, o op) error {
 	if o.value == nil {
 		return wb.Delete(o.key)
 	}
 	if ref, ok := parseKeyPage(o.key); ok {
-		if !o.owner.IsZero() && !s.space.isHeld(ref.Segment) && !s.opts.Live(o.owner, ref) {
-			return nil
-		}
 		s.space.stored.Add(1)
 		s.cache.put(ref, (*volume.Page)(o.value)) // until now it was read from memory
 	}
@@ -191,7 +223,7 @@ func (s *Store) applyOp(wb *badger.WriteBatch, o op) error {
 // the journal, when the mark is older than what was released, that of both. The
 // caller holds the applier's lock, or is alone.
 func (s *Store) writeApplied(clean bool) error {
-	mark, err := volume.EncodeApplied(volume.Applied{Sequence: s.applier.applied, Clean: clean}, 0)
+	mark, err := volume.EncodeApplied(volume.Applied{Sequence: s.applier.applied, Clean: clean, Garbage: uint64(s.space.garbage())})
 	if err != nil {
 		return err
 	}
@@ -223,6 +255,9 @@ func (s *Store) batch(op string, fill func(*badger.WriteBatch) error) error {
 	s.writing.RLock()
 	defer s.writing.RUnlock()
 	defer s.reads.renew()
+	if err := s.poison.err(); err != nil {
+		return err // what it would delete may be what a Change in doubt needs
+	}
 	wb := s.db.NewWriteBatch()
 	defer wb.Cancel()
 	err := fill(wb)
@@ -240,6 +275,9 @@ func (s *Store) update(fn func(*badger.Txn) error) error {
 	s.writing.RLock()
 	defer s.writing.RUnlock()
 	defer s.reads.renew()
+	if err := s.poison.err(); err != nil {
+		return err
+	}
 	if err := s.db.Update(fn); err != nil {
 		return err
 	}

@@ -45,11 +45,15 @@ func badgerOptions(dir string, size int64) badger.Options {
 	return o
 }
 
+// dirLockError is how Badger says that it has the directory open, as one has that
+// was stuck when its store was closed: the process must begin anew.
+const dirLockError = "Cannot acquire directory lock"
+
 // openError says what a failure of badger.Open means: its errors lose their
 // chain, and files were found readable before.
 func openError(err error) error {
 	var path *fs.PathError
-	if errors.As(err, &path) || errors.Is(err, fs.ErrPermission) {
+	if errors.As(err, &path) || errors.Is(err, fs.ErrPermission) || strings.Contains(err.Error(), dirLockError) {
 		return fmt.Errorf("open badger: %w", err)
 	}
 	return corruptf("open badger: %w", err)

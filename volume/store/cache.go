@@ -2,6 +2,8 @@ package store
 
 import (
 	"fmt"
+	"hash/maphash"
+	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
 
@@ -11,24 +13,56 @@ import (
 // pageCache keeps pages that were read or committed. What is stored under a
 // PageRef never changes, so nothing is ever invalidated. Its policy, W-TinyLFU,
 // keeps what is used often from being driven out by a scan.
+//
+// To put a page into it costs a third of reading one. So once it is full a page
+// that was read has to be read again, not long after, to get in.
 type pageCache struct {
 	pages *otter.Cache[PageRef, *volume.Page]
+	room  atomic.Int64 // pages that may still be put without being asked for twice
+
+	seed maphash.Seed
+	seen [seenPages]atomic.Uint64 // hashes of pages that were read once
 }
 
+// seenPages is how many pages that were read once are remembered, at most.
+const seenPages = 1 << 13
+
 func newPageCache(size int64) (*pageCache, error) {
+	pages := max(size/volume.PageSize, 16)
 	c, err := otter.New(&otter.Options[PageRef, *volume.Page]{
-		MaximumSize: int(max(size/volume.PageSize, 16)),
+		MaximumSize: int(pages),
 		Executor:    func(fn func()) { fn() }, // no goroutine of its own
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make page cache: %w", err)
 	}
-	return &pageCache{c}, nil
+	cache := &pageCache{pages: c, seed: maphash.MakeSeed()}
+	cache.room.Store(pages)
+	return cache, nil
 }
 
 func (c *pageCache) get(ref PageRef) (*volume.Page, bool) { return c.pages.GetIfPresent(ref) }
 
-func (c *pageCache) put(ref PageRef, page *volume.Page) { c.pages.Set(ref, page) }
+// put keeps a page that will be read soon.
+func (c *pageCache) put(ref PageRef, page *volume.Page) {
+	c.room.Add(-1)
+	c.pages.Set(ref, page)
+}
+
+// offer keeps a page that was read, if it is worth it.
+func (c *pageCache) offer(ref PageRef, page *volume.Page) {
+	if c.room.Load() <= 0 {
+		sum := maphash.Comparable(c.seed, ref)
+		if place := &c.seen[sum%seenPages]; place.Swap(sum) != sum {
+			return
+		}
+	}
+	c.put(ref, page)
+}
 
 // drop gives up the place of a page that nobody will ask for soon.
-func (c *pageCache) drop(ref PageRef) { c.pages.Invalidate(ref) }
+func (c *pageCache) drop(ref PageRef) {
+	if _, was := c.pages.Invalidate(ref); was {
+		c.room.Add(1)
+	}
+}

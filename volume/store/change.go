@@ -132,7 +132,7 @@ func (s *Store) Sync() error {
 		return err
 	}
 	defer s.use.release()
-	return s.syncJournal(s.journal.Next() - 1)
+	return s.syncSeen()
 }
 
 // journalError says what an error of the journal means for the store.

@@ -156,7 +156,7 @@ func decodeOps(b []byte) ([]op, error) {
 // cutBytes reads a length and as many bytes, which are not nil.
 func cutBytes(b []byte) (part, rest []byte, ok bool) {
 	n, size := binary.Uvarint(b)
-	if size <= 0 || n > uint64(len(b)-size) {
+	if size <= 0 || n > uint64(len(b)-size) || size > 1 && b[size-1] == 0 { // the last: longer than it need be
 		return nil, nil, false
 	}
 	end := size + int(n)

@@ -125,7 +125,7 @@ func (s *Store) Head(v volume.VolumeID) (head volume.LSN, err error) {
 		return head, nil
 	}
 	prefix := keyLogOf(v)
-	err = s.db.View(func(txn *badger.Txn) error {
+	err = s.view(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
 		o.PrefetchValues, o.Reverse, o.Prefix = false, true, prefix
 		it := txn.NewIterator(o)
@@ -158,7 +158,7 @@ func (s *Store) Page(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error
 	if err != nil {
 		return nil, fmt.Errorf("read page %d of segment %s: %w", p, id, err)
 	}
-	s.cache.put(ref, page)
+	s.cache.offer(ref, page)
 	return page, nil
 }
 

@@ -37,6 +37,10 @@ type space struct {
 	written  atomic.Int64 // bytes that may be written before the free space is looked at again
 	unclean  atomic.Bool  // a crash, or somebody before, may have left orphans
 
+	// gate is held while keys of Volumes are deleted, and read-held while one
+	// begins to be held. It is taken before mu.
+	gate sync.RWMutex
+
 	mu struct {
 		sync.Mutex
 		held  map[[16]byte]int      // Segments and Volumes that are about to be referred to
@@ -64,6 +68,15 @@ func (s *Store) Hold(id [16]byte) (release func()) {
 			delete(sp.mu.held, id)
 		}
 	})
+}
+
+// HoldVolume is Hold for a Volume of which something may be stored already. It
+// waits for the part of a sweep that deletes such: what the caller then finds of
+// the Volume stays.
+func (s *Store) HoldVolume(v volume.VolumeID) (release func()) {
+	s.space.gate.RLock()
+	defer s.space.gate.RUnlock()
+	return s.Hold(v)
 }
 
 // touch keeps a Segment from the sweep that runs, if one does.
@@ -113,12 +126,21 @@ func (s *Store) Replaced(ref PageRef) {
 	s.cache.drop(ref)
 }
 
+// ReplacedUnseen is Replaced for n pages, of which not all may be stored.
+func (s *Store) ReplacedUnseen(n int) { s.space.replaced.Add(int64(n)) }
+
 // NeedsSweep tells whether enough is dead for a sweep: a third of what lives,
 // or what a crash has left.
 func (s *Store) NeedsSweep() bool {
-	garbage := min(s.space.stored.Load(), s.space.replaced.Load())
-	return s.space.unclean.Load() || garbage > max(minGarbage, s.space.kept.Load()/3)
+	return s.space.unclean.Load() || s.space.garbage() > max(minGarbage, s.space.kept.Load()/3)
 }
+
+// garbage is how many stored pages are dead, at most.
+func (sp *space) garbage() int64 { return max(0, min(sp.stored.Load(), sp.replaced.Load())) }
+
+// SweepDue has the store remember that there is something to sweep, even over a
+// Close.
+func (s *Store) SweepDue() { s.space.unclean.Store(true) }
 
 // checkSpace returns ErrFull unless n bytes can be written, with the reserve
 // left over.

@@ -28,7 +28,7 @@ func (s *Store) Stage(id volume.SegmentID, pages []volume.PageEntry) error {
 	}
 	s.space.touch(id)
 	s.space.stored.Add(int64(len(pages)))
-	return s.batch("stage pages in", func(wb *badger.WriteBatch) error {
+	err := s.batch("stage pages in", func(wb *badger.WriteBatch) error {
 		for _, p := range pages {
 			if err := wb.Set(keyPage(id, p.Idx), p.Page[:]); err != nil {
 				return err
@@ -36,6 +36,10 @@ func (s *Store) Stage(id volume.SegmentID, pages []volume.PageEntry) error {
 		}
 		return nil
 	})
+	if err != nil {
+		s.SweepDue()
+	}
+	return err
 }
 
 // Unstage removes pages of Segment id that nothing refers to.

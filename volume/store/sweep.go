@@ -27,11 +27,23 @@ func (s *Store) Sweep(ctx context.Context, mark func(context.Context) (Live, err
 	if err := s.Flush(); err != nil {
 		return swept, fmt.Errorf("sweep: %w", err)
 	}
+	garbage := s.space.garbage()
 	s.space.beginSweep()
 	defer s.space.endSweep()
+	defer func() {
+		if err != nil {
+			s.space.stored.Add(garbage) // it is there still
+			s.space.replaced.Add(garbage)
+			s.SweepDue()
+		}
+	}()
 	err = s.view(func(txn *badger.Txn) error {
 		live, err := mark(ctx)
 		if err != nil {
+			return err
+		}
+		// What a power cut took back must not be why something was deleted.
+		if err := s.syncSeen(); err != nil {
 			return err
 		}
 		w := sweeper{store: s, txn: txn, live: live}
@@ -60,7 +72,7 @@ type sweeper struct {
 const sweepBatch = 2000
 
 func (w *sweeper) run(ctx context.Context) error {
-	if err := w.segments(); err != nil {
+	if err := w.remotes(ctx); err != nil {
 		return err
 	}
 	o := badger.DefaultIteratorOptions
@@ -96,7 +108,7 @@ func (w *sweeper) isDead(key []byte) bool {
 	}
 	if v, l, ok := parseKeyLog(key); ok {
 		oldest, local := w.live.Locals[v]
-		return !w.live.Remotes[v] && !sp.isYoung(v) && (!local || l < oldest)
+		return local && l < oldest && !sp.isYoung(v) // others are gone, or live
 	}
 	if len(key) > 1+len(volume.VolumeID{}) && (key[0] == spaceBase || key[0] == spaceNewest) || key[0] == spaceIndex {
 		v := volume.VolumeID(key[1:])
@@ -123,34 +135,97 @@ func (w *sweeper) delete() error {
 	return err
 }
 
+// remotes removes the logs of Volumes that are in no use, and then what is known
+// of their Segments. Somebody may begin to use such a Volume again meanwhile,
+// and builds on what is left: so a log goes newest commit first, and the states
+// of Segments when no commit names them.
+func (w *sweeper) remotes(ctx context.Context) error {
+	logs := make(map[volume.VolumeID][]volume.LSN)
+	err := w.keys([]byte{spaceLog}, func(item *badger.Item) error {
+		v, l, ok := parseKeyLog(item.Key())
+		if _, local := w.live.Locals[v]; ok && !local && !w.live.Remotes[v] {
+			logs[v] = append(logs[v], l)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for v, lsns := range logs {
+		slices.Reverse(lsns) // newest first
+		for part := range slices.Chunk(lsns, sweepBatch) {
+			for _, l := range part {
+				w.dead = append(w.dead, keyLog(v, l))
+			}
+			if err := w.deleteOf(v); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+	}
+	return w.segments()
+}
+
 // segments removes what is known of the Segments of remote Volumes that are in
 // no use, and the aliases whose pages are all dead. A state that somebody
 // writes meanwhile may get a dead alias back: its pages are fetched then.
 func (w *sweeper) segments() error {
-	prefix := []byte{spaceSegment}
-	o := badger.DefaultIteratorOptions
-	o.Prefix = prefix
-	it := w.txn.NewIterator(o)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		key := it.Item().KeyCopy(nil)
-		b, err := it.Item().ValueCopy(nil)
+	gone := make(map[volume.VolumeID][][]byte)
+	err := w.keys([]byte{spaceSegment}, func(item *badger.Item) error {
+		b, err := item.ValueCopy(nil)
 		if err != nil {
-			return readError(key, err)
+			return readError(item.Key(), err)
 		}
 		state, err := volume.DecodeSegmentState(b)
 		if err != nil {
 			return fmt.Errorf("read state of a segment: %w", err)
 		}
-		if !w.live.Remotes[state.Volume] && !w.store.space.isYoung(state.Volume) {
-			w.dead = append(w.dead, key)
-			continue
+		if w.live.Remotes[state.Volume] || w.store.space.isYoung(state.Volume) {
+			return w.trimAliases(state)
 		}
-		if err := w.trimAliases(state); err != nil {
+		gone[state.Volume] = append(gone[state.Volume], item.KeyCopy(nil))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for v, keys := range gone {
+		for part := range slices.Chunk(keys, sweepBatch) {
+			w.dead = append(w.dead, part...)
+			if err := w.deleteOf(v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// keys calls fn with each key of a prefix, in order.
+func (w *sweeper) keys(prefix []byte, fn func(*badger.Item) error) error {
+	o := badger.DefaultIteratorOptions
+	o.Prefix, o.PrefetchValues = prefix, false
+	it := w.txn.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		if err := fn(it.Item()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// deleteOf deletes what is gathered, all of Volume v, unless v is in use by now.
+func (w *sweeper) deleteOf(v volume.VolumeID) error {
+	sp := &w.store.space
+	sp.gate.Lock()
+	defer sp.gate.Unlock()
+	if sp.isYoung(v) {
+		w.dead = w.dead[:0]
+		return nil
+	}
+	return w.delete()
 }
 
 func (w *sweeper) trimAliases(state volume.SegmentState) error {
