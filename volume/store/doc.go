@@ -1,11 +1,30 @@
 // Package store is the local half of graft's memory: one [Store] for each data
-// directory, with the tags, Grafts, logs and pages of all Volumes in Badger.
+// directory, with the tags, Grafts, logs, page indexes and pages of all Volumes.
 //
-// Whatever belongs together is written as one [Change], whole or not at all.
-// Pages may be put there ahead of the Change that refers to them with
-// [Store.Stage]: until then they are nothing but space.
+// Whatever belongs together is written as one [Change], whole or not at all. A
+// Change is a record of the redo journal; it is applied to Badger later, in the
+// background, together with many others. Pages may be stored ahead of the Change
+// that refers to them with [Store.Stage]: until then they are nothing but space.
 //
-// Every Change is durable when Apply returns: Badger syncs each transaction.
-// The package does not promise that space follows live data; nothing that was
-// written is removed yet but pages that were staged in vain.
+// A data directory holds:
+//
+//	FORMAT      the version of this layout
+//	LOCK        held by the process that has the directory open
+//	LOCK.pid    its process id, for the message of who comes second
+//	journal/    package journal: changes that are not in Badger yet
+//	badger/     everything else, under the keys of keys.go
+//	tmp/        what SQLite and imports need for a while
+//
+// What is lost when. A killed process loses nothing that Apply returned. A power
+// cut loses no durable Change, and of those that are Relaxed a suffix. Damage to
+// the journal or to Badger's files is found when the directory is opened, as
+// ErrCorrupt and with nothing changed, or when the damaged page or record is
+// read; damage to the newest record of the journal alone looks like a power cut.
+// After a failed sync the store says ErrPoisoned until it is opened again. On a
+// full disk it says ErrFull while there is still a reserve that Badger needs:
+// whoever fills that from outside ends the process, for Badger writes to mapped
+// files.
+//
+// Space follows what is live: [Store.Sweep] removes everything else and
+// [Store.Compact] gives it back. Nothing of either runs by itself.
 package store
