@@ -29,12 +29,14 @@ type Reader struct {
 	head   *Head
 	snap   *Snapshot
 	closed atomic.Bool
+	ahead  readAhead
 }
 
 // Close lets the store give up the pages of the Snapshot. It does nothing the
 // second time. Pages that were read stay valid.
 func (r *Reader) Close() {
 	if !r.closed.Swap(true) {
+		r.ahead.close()
 		r.head.unpin(r.snap)
 	}
 }
@@ -65,6 +67,9 @@ func (r *Reader) SameGraft(o *Reader) bool { return r.head == o.head }
 func (r *Reader) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
 	if r.closed.Load() {
 		return nil, ErrReaderClosed
+	}
+	if page := r.ahead.take(p, r.PageCount(), r.readPages); page != nil {
+		return page, nil
 	}
 	id, err := r.snap.root.Lookup(ctx, p)
 	if err != nil {

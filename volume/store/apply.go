@@ -151,7 +151,7 @@ func (a *applier) applySealed(s *Store) error {
 	if err := s.poison.err(); err != nil {
 		return err
 	}
-	ops := s.liveOps(sealed)                // 2
+	ops := s.liveOps(sealed)             // 2
 	if err := s.syncSeen(); err != nil { // 3
 		return err
 	}

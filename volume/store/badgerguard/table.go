@@ -2,7 +2,11 @@ package badgerguard
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4/fb"
 	"github.com/dgraph-io/badger/v4/pb"
@@ -29,10 +33,16 @@ func (c *checker) checkTables() error {
 			c.orphans[key] = id
 		}
 	}
-	for _, id := range sortedIDs(c.tables) {
-		if !c.manifest.tables[id] {
-			continue
-		}
+	named := slices.DeleteFunc(sortedIDs(c.tables), func(id uint64) bool { return !c.manifest.tables[id] })
+	if len(c.orphans) > 0 {
+		return c.checkNamed(named)
+	}
+	return c.checkInParts(named)
+}
+
+// checkNamed checks tables one after the other.
+func (c *checker) checkNamed(ids []uint64) error {
+	for _, id := range ids {
 		name := tableName(id)
 		b, err := c.read(name)
 		if err != nil {
@@ -47,6 +57,35 @@ func (c *checker) checkTables() error {
 		}
 	}
 	return nil
+}
+
+// checkInParts is checkNamed on several processors: most of the time of an open
+// goes into it.
+func (c *checker) checkInParts(ids []uint64) error {
+	workers := min(runtime.GOMAXPROCS(0), 4, len(ids))
+	if workers < 2 {
+		return c.checkNamed(ids)
+	}
+	parts := make([]*checker, workers)
+	errs := make([]error, workers)
+	var running sync.WaitGroup
+	for i := range parts {
+		parts[i] = &checker{dir: c.dir, orphans: map[uint64]uint64{}, pointers: map[uint64]source{}}
+		var part []uint64
+		for j := i; j < len(ids); j += workers {
+			part = append(part, ids[j])
+		}
+		running.Go(func() { errs[i] = parts[i].checkNamed(part) })
+	}
+	running.Wait()
+	for _, part := range parts {
+		for file, p := range part.pointers {
+			if old, ok := c.pointers[file]; !ok || p.end() > old.end() {
+				c.pointers[file] = p
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // checkOrphans applies rule 5, after all that may hold a table's entries was
