@@ -1,0 +1,518 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"graft/internal/filesys"
+	"graft/internal/filesys/crashfs"
+	"graft/volume"
+	"graft/volume/store/journal"
+)
+
+var errPlanted = errors.New("planted")
+
+// flavours are the ways in which an operation fails.
+var flavours = map[string]error{
+	"nothing happened": errPlanted,
+	"but it happened":  crashfs.Happened(errPlanted),
+	"short":            crashfs.Short(100, errPlanted),
+}
+
+// tb is what *testing.T and *rapid.T have.
+type tb interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+}
+
+// memoryDir gives an empty directory in memory where there is one: what a disk
+// keeps is the matter of crashfs, and syncs take time.
+func memoryDir(t interface {
+	TempDir() string
+	Cleanup(func())
+}) string {
+	const memory = "/dev/shm"
+	if free, err := filesys.FreeSpace(memory); err == nil && free > 2<<30 && free < 1<<50 {
+		if dir, err := os.MkdirTemp(memory, "graft-store"); err == nil {
+			t.Cleanup(func() { _ = os.RemoveAll(dir) })
+			return dir
+		}
+	}
+	return t.TempDir()
+}
+
+// copyBadger copies Badger's folder while nothing is written to it, but for
+// what Badger does on its own: a copy during which a table came or went is no
+// state of the folder, and is made anew.
+func copyBadger(t tb, to, from string) {
+	t.Helper()
+	for try := 0; ; try++ {
+		before := layout(t, from)
+		err := errors.Join(os.RemoveAll(to), copyDir(to, from))
+		if err == nil && layout(t, from) == before {
+			return
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) || try == 1000 {
+			t.Fatalf("copy %s: %v", from, err)
+		}
+	}
+}
+
+// layout gives the names of the files, and the MANIFEST.
+func layout(t tb, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatalf("copy: %v", err)
+	}
+	manifest, err := os.ReadFile(filepath.Join(dir, "MANIFEST"))
+	if err != nil {
+		t.Fatalf("copy: %v", err)
+	}
+	return fmt.Sprintf("%v %x", entries, manifest)
+}
+
+// copyDir copies a directory, and keeps holes.
+func copyDir(to, from string) error {
+	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		if e.IsDir() {
+			return os.MkdirAll(filepath.Join(to, rel), 0o777)
+		}
+		return copyFile(filepath.Join(to, rel), path)
+	})
+}
+
+func copyFile(to, from string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	buf := make([]byte, 64<<10)
+	for off := nextData(in, 0); off < info.Size(); off = nextData(in, off) {
+		n, err := in.ReadAt(buf, off)
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if _, err := out.WriteAt(buf[:n], off); err != nil {
+			return err
+		}
+		off += int64(len(buf))
+	}
+	return out.Truncate(info.Size())
+}
+
+// nextData gives the first offset from off on where f has no hole, or a high
+// number.
+func nextData(f *os.File, off int64) int64 {
+	if runtime.GOOS != "linux" {
+		return off
+	}
+	const seekData = 3
+	off, err := f.Seek(off, seekData)
+	if err != nil {
+		return math.MaxInt64 // no data
+	}
+	return off
+}
+
+// content is what a store holds: the values of all keys but those of the page
+// indexes and of the store itself.
+type content map[string]string
+
+// dump reads the content of s.
+func dump(t tb, s *Store) content {
+	t.Helper()
+	return dumpSpaces(t, s, spaceTag, spaceGraft, spaceLog, spaceSegment, spacePage)
+}
+
+func dumpSpaces(t tb, s *Store, spaces ...byte) content {
+	t.Helper()
+	c := make(content)
+	for _, space := range spaces {
+		err := s.scan(space, func(key, value []byte) error {
+			c[string(space)+string(key)] = string(value)
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("read key space %c: %v", space, err)
+		}
+	}
+	return c
+}
+
+// apply makes a change to what a store should hold.
+func (c content) apply(t tb, change Change) {
+	t.Helper()
+	ops, err := change.encode()
+	if err != nil {
+		t.Fatalf("encode: %v", err)
+	}
+	for _, o := range ops {
+		if c[string(o.key)] = string(o.value); o.value == nil {
+			delete(c, string(o.key))
+		}
+	}
+}
+
+// head gives the newest LSN of v.
+func (c content) head(v volume.VolumeID) (head volume.LSN) {
+	for key := range c {
+		if of, l, ok := parseKeyLog([]byte(key)); ok && of == v {
+			head = max(head, l)
+		}
+	}
+	return head
+}
+
+// diff says in a few words what is not as in want.
+func (c content) diff(want content) string {
+	var missing, other, more int
+	example := ""
+	for key, value := range want {
+		switch got, ok := c[key]; {
+		case !ok:
+			missing, example = missing+1, key
+		case got != value:
+			other, example = other+1, key
+		}
+	}
+	for key := range c {
+		if _, ok := want[key]; !ok {
+			more, example = more+1, key
+		}
+	}
+	return fmt.Sprintf("%d of %d keys missing, %d other, %d more, such as %q", missing, len(want), other, more, example)
+}
+
+// world is a store on a disk that fails and loses its power, who uses it, and
+// the model of what it must hold. Its journal is on a crashfs. Badger's folder
+// is copied at the moment of a crash: it syncs whatever it writes.
+type world struct {
+	t    tb
+	base string // of the data directories, one for each life
+	opts Options
+	hook func(crashfs.Op) error // of every life
+
+	lives int
+	files *crashfs.FS
+	s     *Store
+	live  func(PageRef) bool // is Options.Live
+
+	durable content  // what no power cut may take
+	log     []Change // applied since, oldest first
+	maybe   *Change  // its Apply has poisoned the store
+	staged  content  // pages that were staged, and referred to or not
+	unsure  content  // pages whose Stage failed
+	volumes [2]volume.VolumeID
+	count   uint64
+}
+
+// small makes the files of a journal rotate, be filled anew and be full all the
+// time.
+var small = journal.Options{FileSize: 8 << 10, Files: 3}
+
+func newWorld(t tb, base string, opts journal.Options, applyAt int) *world {
+	w := &world{
+		t: t, base: base, files: crashfs.New(), live: always,
+		durable: make(content), staged: make(content), unsure: make(content),
+		volumes: [2]volume.VolumeID{volume.NewVolumeID(), volume.NewVolumeID()},
+	}
+	w.opts = Options{journal: opts, applyAt: applyAt, Live: func(_ volume.VolumeID, ref PageRef) bool { return w.live(ref) }}
+	return w
+}
+
+func always(PageRef) bool { return true }
+
+func (w *world) dir() string { return filepath.Join(w.base, fmt.Sprint(w.lives)) }
+
+// open opens the store and compares it with the model; cut tells that the power
+// failed.
+func (w *world) open(cut bool) error {
+	w.t.Helper()
+	w.opts.journalFiles = w.files
+	w.files.SetHook(w.hook)
+	s, err := Open(w.dir(), w.opts)
+	if err != nil {
+		if n := w.files.Handles(); n != 0 {
+			w.t.Fatalf("open failed and left %d files open", n)
+		}
+		return err
+	}
+	w.s = s
+	w.compare(cut)
+	return nil
+}
+
+// mustOpen opens the store without faults.
+func (w *world) mustOpen(cut bool) {
+	w.t.Helper()
+	w.hook = nil
+	if err := w.open(cut); err != nil {
+		w.t.Fatalf("open: %v", err)
+	}
+}
+
+// compare finds the moment of the model that the store is at, from where on the
+// model continues.
+func (w *world) compare(cut bool) {
+	w.t.Helper()
+	got := w.withoutStaged(dump(w.t, w.s))
+	changes := w.log
+	if w.maybe != nil {
+		changes = append(changes[:len(changes):len(changes)], *w.maybe)
+	}
+	state, text := maps.Clone(w.durable), ""
+	for i := 0; ; i++ {
+		if i >= len(w.log) || cut {
+			if maps.Equal(got, state) {
+				break
+			}
+			text += fmt.Sprintf("\nafter %d changes: %s", i, got.diff(state))
+		}
+		if i == len(changes) {
+			w.t.Fatalf("the store is at no moment of %d changes, the newest poisoned %t, power cut %t: %s", len(changes), w.maybe != nil, cut, text)
+		}
+		state.apply(w.t, changes[i])
+	}
+	w.durable, w.log, w.maybe, w.unsure = state, nil, nil, make(content)
+	w.checkReads(state)
+}
+
+// withoutStaged takes the pages out that were staged, which must be there.
+func (w *world) withoutStaged(got content) content {
+	w.t.Helper()
+	for key, value := range w.staged {
+		if got[key] != value {
+			w.t.Fatalf("staged page %q is missing or another", key)
+		}
+		delete(got, key)
+	}
+	for key, value := range w.unsure {
+		if page, ok := got[key]; ok && page != value {
+			w.t.Fatalf("page %q is another than was staged", key)
+		}
+		delete(got, key)
+	}
+	return got
+}
+
+// checkReads reads by other methods what the store must hold.
+func (w *world) checkReads(now content) {
+	w.t.Helper()
+	for _, v := range w.volumes {
+		want := now.head(v)
+		if head, err := w.s.Head(v); head != want || err != nil {
+			w.t.Fatalf("head %d, %v; want %d", head, err, want)
+		}
+		if want == 0 {
+			continue
+		}
+		if err := w.s.Log(v, volume.LSNRange{First: 1, Last: want}, func(volume.Record) error { return nil }); err != nil {
+			w.t.Fatalf("log: %v", err)
+		}
+	}
+	for key, value := range now {
+		ref, ok := parseKeyPage([]byte(key))
+		if !ok {
+			continue
+		}
+		if has, err := w.s.HasPage(ref.Segment, ref.Idx); !has || err != nil {
+			w.t.Fatalf("has page %v: %t, %v", ref, has, err)
+		}
+		if page, err := w.s.Page(ref.Segment, ref.Idx); err != nil || string(page[:]) != value {
+			w.t.Fatalf("page %v: another content, or %v", ref, err)
+		}
+	}
+}
+
+// now is what the store must hold, without a change that is in doubt.
+func (w *world) now() content {
+	state := maps.Clone(w.durable)
+	for _, c := range w.log {
+		state.apply(w.t, c)
+	}
+	return state
+}
+
+// synced tells the model that all changes so far are durable.
+func (w *world) synced() {
+	w.durable, w.log = w.now(), nil
+}
+
+// change gives a Change of one commit with n new pages, tags and a Graft.
+func (w *world) change(n int, relaxed bool) Change {
+	w.t.Helper()
+	w.count++
+	v := w.volumes[w.count%2]
+	c := Change{
+		Tags:    []Tag{{fmt.Sprintf("tag%d", w.count%3), volume.NewVolumeID()}, {"newest", volume.NewVolumeID()}},
+		Segment: volume.NewSegmentID(), Pages: pages(1, volume.PageIdx(n), w.count), Relaxed: relaxed,
+	}
+	if w.count%4 == 0 {
+		c.DeleteTags = []string{fmt.Sprintf("tag%d", (w.count+1)%3)}
+	}
+	w.addCommit(&c, v, c.Segment, n)
+	return c
+}
+
+func (w *world) addCommit(c *Change, v volume.VolumeID, id volume.SegmentID, n int) {
+	w.t.Helper()
+	l := w.now().head(v) + 1
+	var set volume.PageSet
+	for p := range n {
+		set.Add(volume.PageIdx(p + 1))
+	}
+	commit := volume.Commit{Volume: v, LSN: l, PageCount: volume.PageCount(n), Time: time.UnixMilli(int64(l))}
+	if n > 0 {
+		commit.Segments = []volume.Segment{{ID: id, Pages: set}}
+	}
+	rec, err := volume.EncodeCommit(commit)
+	if err != nil {
+		w.t.Fatalf("encode: %v", err)
+	}
+	c.Commits = []volume.Record{rec}
+	c.Grafts = []volume.GraftState{{Local: v, Remote: otherVolume, SyncPoint: volume.SyncPoint{Local: l}}}
+}
+
+// apply applies c and notes the outcome in the model.
+func (w *world) apply(c Change) error {
+	w.t.Helper()
+	poisoned := w.s.poison.err() != nil
+	err := w.s.Apply(c)
+	switch {
+	case poisoned && !errors.Is(err, ErrPoisoned):
+		w.t.Fatalf("apply to a poisoned store: %v", err)
+	case err == nil:
+		w.log = append(w.log, c)
+		if !c.Relaxed {
+			w.synced()
+		}
+	case errors.Is(err, ErrPoisoned) && !poisoned:
+		w.maybe = &c
+	}
+	return err
+}
+
+// stage stages n pages, and applies a change that refers to them.
+func (w *world) stage(n int, relaxed bool) error {
+	w.t.Helper()
+	w.count++
+	id, entries := volume.NewSegmentID(), pages(1, volume.PageIdx(n), w.count)
+	err := w.s.Stage(id, entries)
+	into := w.staged
+	if err != nil {
+		into = w.unsure
+	}
+	for _, e := range entries {
+		into[string(keyPage(id, e.Idx))] = string(e.Page[:])
+	}
+	if err != nil {
+		return err
+	}
+	c := Change{Relaxed: relaxed}
+	w.addCommit(&c, w.volumes[w.count%2], id, n)
+	return w.apply(c)
+}
+
+// flush is Flush, or another way to make all changes durable.
+func (w *world) flush(how func() error) error {
+	w.t.Helper()
+	poisoned := w.s.poison.err() != nil
+	err := how()
+	if poisoned && !errors.Is(err, ErrPoisoned) {
+		w.t.Fatalf("flush of a poisoned store: %v", err)
+	}
+	if err == nil {
+		w.synced()
+	}
+	return err
+}
+
+// kill ends the process: what was written is there.
+func (w *world) kill() {
+	w.t.Helper()
+	w.end((*crashfs.FS).Kill)
+}
+
+// cut is a power cut.
+func (w *world) cut(seed uint64) {
+	w.t.Helper()
+	w.end(func(files *crashfs.FS) *crashfs.FS { return files.Crash(rand.New(rand.NewPCG(seed, 0))) })
+}
+
+// end makes the next life of what end leaves of the journal, and of Badger's
+// folder as it is between two runs of the applier.
+func (w *world) end(end func(*crashfs.FS) *crashfs.FS) {
+	w.t.Helper()
+	s, dir := w.s, w.dir()
+	w.lives++
+	if s != nil {
+		s.applier.mu.Lock()
+	}
+	if badger := filepath.Join(dir, "badger"); exists(badger) { // it was opened ever
+		copyBadger(w.t, filepath.Join(w.dir(), "badger"), badger)
+	}
+	w.files = end(w.files)
+	if s != nil {
+		s.applier.mu.Unlock()
+		_ = s.Close() // its journal is gone
+	}
+	w.s, w.live = nil, always
+	if err := os.RemoveAll(dir); err != nil {
+		w.t.Fatalf("remove: %v", err)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// close closes the store in order, and without faults everything is durable.
+func (w *world) close() error {
+	w.t.Helper()
+	err := w.s.Close()
+	w.s = nil
+	if err == nil {
+		w.synced()
+	}
+	if n := w.files.Handles(); n != 0 {
+		w.t.Fatalf("close left %d files open", n)
+	}
+	return err
+}
+
+// done ends the last life.
+func (w *world) done() {
+	if w.s != nil {
+		_ = w.s.Close()
+	}
+	_ = os.RemoveAll(w.dir())
+}

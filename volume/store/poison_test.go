@@ -1,0 +1,153 @@
+package store
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"graft/volume"
+	"graft/volume/store/journal"
+)
+
+// openPoisonable opens a store with some changes in Badger and some not, on a
+// journal of files of its own.
+func openPoisonable(t *testing.T) *world {
+	t.Helper()
+	w := newWorld(t, t.TempDir(), journal.Options{}, 0)
+	w.s = open(t, filepath.Join(w.base, "data"))
+	must(t, w.apply(w.change(2, false)))
+	must(t, w.stage(3, false))
+	must(t, w.flush(w.s.Flush))
+	return w
+}
+
+// wantPoisoned wants a write to fail because of cause.
+func wantPoisoned(t *testing.T, what string, err error, cause string) {
+	t.Helper()
+	if !errors.Is(err, ErrPoisoned) || !strings.Contains(err.Error(), cause) {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
+// wantNoWrites wants all writes to fail because of cause, and none to reach
+// Badger.
+func wantNoWrites(t *testing.T, s *Store, cause string) {
+	t.Helper()
+	for name, write := range writes(s) {
+		before := s.db.MaxVersion()
+		wantPoisoned(t, name, write(), cause)
+		if s.db.MaxVersion() != before {
+			t.Errorf("%s wrote to Badger", name)
+		}
+	}
+}
+
+// TestBadgersLogPoisons says what Badger says instead of returning it.
+func TestBadgersLogPoisons(t *testing.T) {
+	for _, text := range fatal {
+		if slices.Contains(stuck, text) {
+			continue
+		}
+		t.Run(text, func(t *testing.T) {
+			w := openPoisonable(t)
+			must(t, w.apply(w.change(1, true)))
+			cause := text + " because of a test"
+			w.s.db.Opts().Logger.Errorf(text+" because of a %s\n", "test")
+			w.s.db.Opts().Logger.Errorf("writeRequests: another")
+			wantNoWrites(t, w.s, cause)
+			w.wantState(t)
+			wantPoisoned(t, "close", w.s.Close(), cause)
+			w.s = open(t, w.s.Dir())
+			w.wantState(t)
+			must(t, w.apply(w.change(1, false)))
+			must(t, w.flush(w.s.Flush))
+			w.s = reopen(t, w.s)
+			w.wantState(t)
+		})
+	}
+}
+
+// TestStuckBadgerIsLeftAlone has what is not in Badger read on, and no call that
+// waits for Badger or reads from it.
+func TestStuckBadgerIsLeftAlone(t *testing.T) {
+	for _, text := range stuck {
+		t.Run(text, func(t *testing.T) {
+			w := openPoisonable(t)
+			before := w.now()
+			c := w.change(2, true)
+			must(t, w.apply(c))
+			w.s.db.Opts().Logger.Errorf(text+" %v", errPlanted)
+			wantNoWrites(t, w.s, text)
+			checkPages(t, w.s, c.Segment, c.Pages)
+			if v, err := w.s.Tag("newest"); v != c.Tags[1].Graft || err != nil {
+				t.Errorf("tag: %s, %v", v, err)
+			}
+			w.s.cache.pages.InvalidateAll()
+			for name, read := range badgerReads(w.s, before) {
+				wantPoisoned(t, name, read(), text)
+			}
+			db := w.s.db
+			wantPoisoned(t, "close", w.s.Close(), text)
+			must(t, db.Close()) // as the end of the process does
+			w.s = open(t, w.s.Dir())
+			w.wantState(t)
+		})
+	}
+}
+
+// badgerReads are reads of what is in Badger alone.
+func badgerReads(s *Store, c content) map[string]func() error {
+	reads := map[string]func() error{
+		"Tags":     func() error { _, err := s.Tags(); return err },
+		"Grafts":   func() error { _, err := s.Grafts(); return err },
+		"Index":    func() error { _, err := s.Index(someVolume); return err },
+		"NextLeaf": func() error { _, _, err := s.NextLeaf(someVolume, BaseIndex, 0); return err },
+		"Head":     func() error { _, err := s.Head(someVolume); return err },
+	}
+	for key := range c {
+		if ref, ok := parseKeyPage([]byte(key)); ok {
+			reads["Page"] = func() error { _, err := s.Page(ref.Segment, ref.Idx); return err }
+			reads["HasPage"] = func() error { _, err := s.HasPage(ref.Segment, ref.Idx); return err }
+		}
+		if v, l, ok := parseKeyLog([]byte(key)); ok {
+			reads["Commit"] = func() error { _, err := s.Commit(v, l); return err }
+		}
+	}
+	return reads
+}
+
+// TestStuckBadgerIsNoCorruption opens the directory again in the process in
+// which Badger was left alone, and so still holds its folder.
+func TestStuckBadgerIsNoCorruption(t *testing.T) {
+	w := openPoisonable(t)
+	w.s.db.Opts().Logger.Errorf(stuck[0])
+	db := w.s.db
+	wantPoisoned(t, "close", w.s.Close(), stuck[0])
+	if s, err := Open(w.s.Dir(), Options{}); err == nil {
+		t.Error("Badger's folder was opened twice")
+		closeStore(t, s)
+	} else if errors.Is(err, volume.ErrCorrupt) {
+		t.Errorf("a sound directory: %v", err)
+	}
+	must(t, db.Close())
+	w.s = open(t, w.s.Dir())
+	w.wantState(t)
+}
+
+func TestOtherSayingsOfBadgerDoNotPoison(t *testing.T) {
+	w := openPoisonable(t)
+	l := w.s.db.Opts().Logger
+	l.Infof("writeRequests: %v", errPlanted)
+	l.Debugf("Got error: %v", errPlanted)
+	l.Warningf("Blocked by %s", time.Second)
+	l.Errorf("Received error while reading a file, %v", errPlanted)
+	must(t, w.apply(w.change(1, false)))
+	must(t, w.flush(w.s.Flush))
+	w.wantState(t)
+	l.Warningf("While running doCompact: %v", errPlanted)
+	wantPoisoned(t, "apply", w.apply(w.change(1, false)), errPlanted.Error())
+	wantPoisoned(t, "close", w.s.Close(), errPlanted.Error())
+}
