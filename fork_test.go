@@ -2,7 +2,9 @@ package graft_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"graft"
@@ -143,5 +145,55 @@ func TestPushOfAFork(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Of many who make a Tag at once one does, and all handles show what it made.
+func TestOneOfManyMakesATag(t *testing.T) {
+	dir := t.TempDir()
+	db := openDB(t, dir, nil)
+	write(t, graftOf(t, db, "main"), "source")
+	for i := range 6 {
+		tag := fmt.Sprint("tag ", i)
+		start := make(chan struct{})
+		var mu sync.Mutex
+		handles, made := make(map[*graft.Graft]bool), 0
+		var wg sync.WaitGroup
+		for worker := range 8 {
+			db := openDB(t, dir, nil)
+			wg.Go(func() {
+				<-start
+				g, err := db.Graft(ctx, tag)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if i%2 == 0 && worker%2 == 0 {
+					_, err = db.CreateTag(ctx, tag)
+				} else {
+					var main *graft.Graft
+					if main, err = db.Graft(ctx, "main"); err == nil {
+						_, err = main.Fork(ctx, tag)
+					}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				handles[g] = true
+				if err == nil {
+					made++
+				} else if !errors.Is(err, graft.ErrTagExists) {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+		if made != 1 || len(handles) != 1 {
+			t.Errorf("%s was made %d times, and has %d handles", tag, made, len(handles))
+		}
+	}
+	grafts, err := db.Grafts(ctx)
+	if err != nil || len(grafts) != 1+6 {
+		t.Errorf("%d grafts, %v", len(grafts), err)
 	}
 }

@@ -264,7 +264,6 @@ func TestAReaderFromAfterADeletionInventsNothing(t *testing.T) {
 // The pages of a push are held until its index is saved, and that of a deleted
 // Graft never is.
 func TestADeletedGraftHoldsNothing(t *testing.T) {
-	t.Skip("Heads.Delete leaves the holds of Adopt that no save has ended yet: the pages of the push stay until the store is closed")
 	g := newGraft(t)
 	still(g)
 	g.update(t, func(w *Writer) { write(t, w, 1, 5, 1) })

@@ -148,6 +148,10 @@ func (hs *Heads) Delete(h *Head, tags []string) error {
 	h.mu.deleted = true
 	delete(hs.mu.heads, st.Local)
 	hs.mu.deleted[h] = struct{}{}
+	for _, release := range h.mu.adopted {
+		release()
+	}
+	h.mu.adopted = nil
 	h.mu.Unlock()
 	hs.mu.Unlock()
 	hs.store.SweepDue()

