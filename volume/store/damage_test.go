@@ -49,9 +49,10 @@ func (d damage) String() string {
 	return fmt.Sprintf("%s with bits %02x flipped from %d to %d", d.file, d.bit, d.start, d.end)
 }
 
-// soundDirs makes a directory that was closed, and one whose process was
-// killed, with tables, two value logs and some files of the journal.
-func soundDirs(t *testing.T) (closed, killed sound) {
+// soundDirs makes directories with tables and two value logs: one that was
+// closed, one whose process was killed after a Flush, and one with some records
+// in the journal since then.
+func soundDirs(t *testing.T) (closed, flushed, killed sound) {
 	t.Helper()
 	base := memoryDir(t)
 	w := newWorld(t, base, small, 0)
@@ -72,24 +73,31 @@ func soundDirs(t *testing.T) (closed, killed sound) {
 		must(t, w.apply(w.change(1+i%2, false)))
 	}
 	must(t, w.s.Flush())
-	killed.states = []content{w.now()}
+	flushed = sound{dir: filepath.Join(base, "flushed"), states: []content{w.now()}}
+	copyOpen(t, flushed.dir, w.s)
+	killed = sound{dir: filepath.Join(base, "killed"), states: []content{w.now()}}
 	for i := range 6 {
 		must(t, w.apply(w.change(i%3, false)))
 		killed.states = append(killed.states, w.now())
 	}
-	killed.dir = filepath.Join(base, "killed")
-	copyBadger(t, filepath.Join(killed.dir, "badger"), filepath.Join(w.s.Dir(), "badger"))
-	must(t, copyDir(filepath.Join(killed.dir, "journal"), filepath.Join(w.s.Dir(), "journal")))
-	for _, name := range []string{formatFile, "LOCK", "LOCK.pid"} {
-		must(t, copyFile(filepath.Join(killed.dir, name), filepath.Join(w.s.Dir(), name)))
-	}
+	copyOpen(t, killed.dir, w.s)
 	killed.records = findRecords(t, killed.dir, w.s.applier.applied)
 	if len(killed.records) != 6 || killed.records[0].file == killed.records[5].file {
 		t.Fatalf("records of the journal: %v", killed.records)
 	}
 	closed.dir, closed.states = w.s.Dir(), []content{w.now()}
 	must(t, w.close())
-	return closed, killed
+	return closed, flushed, killed
+}
+
+// copyOpen copies the directory of a store that is open.
+func copyOpen(t *testing.T, to string, s *Store) {
+	t.Helper()
+	copyBadger(t, filepath.Join(to, "badger"), filepath.Join(s.Dir(), "badger"))
+	must(t, copyDir(filepath.Join(to, "journal"), filepath.Join(s.Dir(), "journal")))
+	for _, name := range []string{formatFile, "LOCK", "LOCK.pid"} {
+		must(t, copyFile(filepath.Join(to, name), filepath.Join(s.Dir(), name)))
+	}
 }
 
 // findRecords finds the records above applied in the journal.
@@ -144,8 +152,11 @@ func damages(t *testing.T, dir string, r *rand.Rand) (all []damage) {
 		file, err := filepath.Rel(dir, path)
 		used := len(bytes.TrimRight(b, "\x00"))
 		somewhere := func() int64 { return r.Int64N(int64(max(used, 1))) }
-		for range 4 {
+		for i := range int64(5) {
 			off := somewhere()
+			if i < 2 { // the newest that was written
+				off = max(0, int64(used)-1-40*i)
+			}
 			all = append(all, damage{file: file, start: off, end: off + 1, bit: 1 << r.IntN(8)})
 		}
 		off := somewhere() / 512 * 512
@@ -153,7 +164,7 @@ func damages(t *testing.T, dir string, r *rand.Rand) (all []damage) {
 			damage{file: file, start: off, end: min(off+512, int64(len(b))), bit: 0xa5},
 			damage{file: file, start: int64(r.IntN(len(b))), end: int64(len(b)), bit: 0x5a}, // from somewhere to the end
 		)
-		for _, off := range []int64{0, int64(len(b)) - 1, somewhere()} {
+		for _, off := range []int64{0, somewhere()} {
 			all = append(all, damage{file: file, start: off, end: int64(len(b)), cut: true})
 		}
 		return err
@@ -223,9 +234,9 @@ func differs(s *Store, want content) string {
 // TestDamageIsFound damages one file at a time. What was acknowledged is read
 // as it was, or with ErrCorrupt.
 func TestDamageIsFound(t *testing.T) {
-	closed, killed := soundDirs(t)
+	closed, flushed, killed := soundDirs(t)
 	copies := memoryDir(t)
-	for name, d := range map[string]sound{"closed": closed, "killed": killed} {
+	for name, d := range map[string]sound{"closed": closed, "flushed": flushed, "killed": killed} {
 		t.Run(name, func(t *testing.T) {
 			outcomes := make(map[string]int)
 			for i, what := range damages(t, d.dir, rand.New(rand.NewPCG(damageSeed, uint64(len(name))))) {

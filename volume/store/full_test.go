@@ -5,8 +5,10 @@ import (
 	"maps"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
+	"graft/internal/filesys/crashfs"
 	"graft/volume"
 )
 
@@ -147,4 +149,43 @@ func TestFullDiskKeepsTheJournal(t *testing.T) {
 	must(t, w.s.Close())
 	w.s = d.reopen(t, w.s.Dir())
 	w.wantState(t)
+}
+
+// TestFullJournal has the disk refuse a write that was thought to have room.
+func TestFullJournal(t *testing.T) {
+	for _, kind := range []string{"Create", "WriteAt"} {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, t.TempDir(), small, 1<<20)
+			defer w.done()
+			w.mustOpen(false)
+			must(t, w.apply(w.change(0, false)))
+			hits := 0
+			for range 2 {
+				full := true
+				w.files.SetHook(func(op crashfs.Op) error {
+					if full && op.Kind == kind {
+						hits++
+						full = kind == "Create" // what is written once can be taken back
+						return crashfs.Short(100, syscall.ENOSPC)
+					}
+					return nil
+				})
+				for range 4 { // until a file is made
+					if err := w.apply(w.change(1, true)); err != nil && (!errors.Is(err, ErrFull) || errors.Is(err, ErrPoisoned)) {
+						t.Fatal(err)
+					} else if err != nil {
+						break
+					}
+				}
+				w.wantState(t)
+				w.files.SetHook(nil)
+				must(t, w.apply(w.change(1, false)))
+			}
+			if hits == 0 {
+				t.Error("there was no fault")
+			}
+			w.kill()
+			w.mustOpen(false)
+		})
+	}
 }

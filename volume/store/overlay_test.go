@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -87,7 +88,8 @@ func TestReadsBesideApply(t *testing.T) {
 }
 
 // applyNext applies commit l with two pages. The tag newest and the state of the
-// Graft change with it, another tag is there in every second commit.
+// Graft change with it, another tag is there in every second commit, and each
+// tenth adds one that stays.
 func applyNext(s *Store, a *applied, l volume.LSN) error {
 	rec, err := volume.EncodeCommit(volume.Commit{Volume: someVolume, LSN: l, PageCount: 2})
 	if err != nil {
@@ -99,6 +101,9 @@ func applyNext(s *Store, a *applied, l volume.LSN) error {
 		Tags: []Tag{{"newest", named}}, Commits: []volume.Record{rec},
 		Grafts:  []volume.GraftState{{Local: someVolume, Remote: otherVolume, SyncPoint: volume.SyncPoint{Local: l}}},
 		Segment: id, Pages: pages(1, 2, uint64(l)), Relaxed: l%5 > 0,
+	}
+	if l%10 == 1 {
+		c.Tags = append(c.Tags, Tag{fmt.Sprintf("a%04d", l), someVolume})
 	}
 	if even := (Tag{"even", someVolume}); l%2 == 0 {
 		c.Tags = append(c.Tags, even)
@@ -128,8 +133,8 @@ func readNewest(t *testing.T, s *Store, a *applied, seen volume.LSN) volume.LSN 
 		t.Errorf("graft of commit %d after %d, %v", g.SyncPoint.Local, head, err)
 	}
 	tags, err := s.Tags()
-	if err != nil || len(tags) < 1 || tags[len(tags)-1].Name != "newest" {
-		t.Errorf("tags %v, %v", tags, err)
+	if stay := 1 + (int(head)-1)/10; err != nil || len(tags) < 1+stay || tags[len(tags)-1].Name != "newest" {
+		t.Errorf("%d tags after commit %d, %v", len(tags), head, err)
 	} else if named := tags[len(tags)-1].Graft; binary.BigEndian.Uint64(named[8:]) < uint64(head) {
 		t.Errorf("tag of an older commit than %d: %x", head, named[8:])
 	}
@@ -152,6 +157,23 @@ func readOlder(t *testing.T, s *Store, a *applied, l volume.LSN) {
 		if page, err := s.Page(id, want.Idx); err != nil || *page != *want.Page {
 			t.Errorf("page %d of commit %d: another content, or %v", want.Idx, l, err)
 		}
+	}
+}
+
+func TestOpsSurviveEncoding(t *testing.T) {
+	want := []op{
+		{key: keyTag("main"), value: someVolume[:]},
+		{key: keyTag("gone")},
+		{key: keyPage(volume.NewSegmentID(), 7), value: page(1)[:]},
+		{key: []byte{0}, value: []byte{}},
+	}
+	got, err := decodeOps(appendOps(nil, want))
+	must(t, err)
+	same := func(a, b op) bool {
+		return bytes.Equal(a.key, b.key) && bytes.Equal(a.value, b.value) && (a.value == nil) == (b.value == nil)
+	}
+	if !slices.EqualFunc(got, want, same) {
+		t.Errorf("decoded %v", got)
 	}
 }
 

@@ -2,8 +2,8 @@ package store
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,57 +45,88 @@ func wantNoWrites(t *testing.T, s *Store, cause string) {
 	}
 }
 
-// TestBadgersLogPoisons says what Badger says instead of returning it.
-func TestBadgersLogPoisons(t *testing.T) {
-	for _, text := range fatal {
-		if slices.Contains(stuck, text) {
-			continue
-		}
-		t.Run(text, func(t *testing.T) {
-			w := openPoisonable(t)
-			must(t, w.apply(w.change(1, true)))
-			cause := text + " because of a test"
-			w.s.db.Opts().Logger.Errorf(text+" because of a %s\n", "test")
-			w.s.db.Opts().Logger.Errorf("writeRequests: another")
-			wantNoWrites(t, w.s, cause)
-			w.wantState(t)
-			wantPoisoned(t, "close", w.s.Close(), cause)
-			w.s = open(t, w.s.Dir())
-			w.wantState(t)
-			must(t, w.apply(w.change(1, false)))
-			must(t, w.flush(w.s.Flush))
-			w.s = reopen(t, w.s)
-			w.wantState(t)
-		})
+// saying is what Badger logs, in its own words, instead of returning it.
+type saying struct {
+	warns  bool
+	format string
+	args   []any
+	stuck  bool
+}
+
+var sayings = []saying{
+	{format: "Error while curlf sync: %v\n", args: []any{errPlanted}},
+	{format: "writeRequests: %v", args: []any{errPlanted}},
+	{format: "While trying to flush memtable: %v", args: []any{errPlanted}},
+	{format: "Ignoring table %s", args: []any{"planted/000003.sst"}},
+	{warns: true, format: "[Compactor: %d] LOG Compact FAILED with error: %+v: %+v", args: []any{1, errPlanted, "a compaction"}},
+	{warns: true, format: "While running doCompact: %v\n", args: []any{errPlanted}},
+	{warns: true, format: "While running doCompact with %+v. Error: %v\n", args: []any{"a compaction", errPlanted}},
+	{warns: true, format: "While running compact def: %+v. Error: %v", args: []any{"a compaction", errPlanted}},
+	{stuck: true, format: "error flushing memtable to disk: %v, retrying", args: []any{errPlanted}},
+	{stuck: true, format: "Got error: %v for id: %d\n", args: []any{errPlanted, 7}},
+}
+
+// say has the Badger of s say it. What it says is in the error of each write.
+func (y saying) say(s *Store) (cause string) {
+	if l := s.db.Opts().Logger; y.warns {
+		l.Warningf(y.format, y.args...)
+	} else {
+		l.Errorf(y.format, y.args...)
 	}
+	return strings.TrimSpace(fmt.Sprintf(y.format, y.args...))
+}
+
+// forSayings runs a test for those of a kind.
+func forSayings(t *testing.T, stuck bool, fn func(*testing.T, saying)) {
+	for _, y := range sayings {
+		if y.stuck == stuck {
+			t.Run(y.format, func(t *testing.T) { fn(t, y) })
+		}
+	}
+}
+
+func TestBadgersLogPoisons(t *testing.T) {
+	forSayings(t, false, func(t *testing.T, y saying) {
+		w := openPoisonable(t)
+		must(t, w.apply(w.change(1, true)))
+		cause := y.say(w.s)
+		w.s.db.Opts().Logger.Errorf("writeRequests: another")
+		wantNoWrites(t, w.s, cause)
+		w.wantState(t)
+		wantPoisoned(t, "close", w.s.Close(), cause)
+		w.s = open(t, w.s.Dir())
+		w.wantState(t)
+		must(t, w.apply(w.change(1, false)))
+		must(t, w.flush(w.s.Flush))
+		w.s = reopen(t, w.s)
+		w.wantState(t)
+	})
 }
 
 // TestStuckBadgerIsLeftAlone has what is not in Badger read on, and no call that
 // waits for Badger or reads from it.
 func TestStuckBadgerIsLeftAlone(t *testing.T) {
-	for _, text := range stuck {
-		t.Run(text, func(t *testing.T) {
-			w := openPoisonable(t)
-			before := w.now()
-			c := w.change(2, true)
-			must(t, w.apply(c))
-			w.s.db.Opts().Logger.Errorf(text+" %v", errPlanted)
-			wantNoWrites(t, w.s, text)
-			checkPages(t, w.s, c.Segment, c.Pages)
-			if v, err := w.s.Tag("newest"); v != c.Tags[1].Graft || err != nil {
-				t.Errorf("tag: %s, %v", v, err)
-			}
-			w.s.cache.pages.InvalidateAll()
-			for name, read := range badgerReads(w.s, before) {
-				wantPoisoned(t, name, read(), text)
-			}
-			db := w.s.db
-			wantPoisoned(t, "close", w.s.Close(), text)
-			must(t, db.Close()) // as the end of the process does
-			w.s = open(t, w.s.Dir())
-			w.wantState(t)
-		})
-	}
+	forSayings(t, true, func(t *testing.T, y saying) {
+		w := openPoisonable(t)
+		before := w.now()
+		c := w.change(2, true)
+		must(t, w.apply(c))
+		cause := y.say(w.s)
+		wantNoWrites(t, w.s, cause)
+		checkPages(t, w.s, c.Segment, c.Pages)
+		if v, err := w.s.Tag("newest"); v != c.Tags[1].Graft || err != nil {
+			t.Errorf("tag: %s, %v", v, err)
+		}
+		w.s.cache.pages.InvalidateAll()
+		for name, read := range badgerReads(w.s, before) {
+			wantPoisoned(t, name, read(), cause)
+		}
+		db := w.s.db
+		wantPoisoned(t, "close", w.s.Close(), cause)
+		must(t, db.Close()) // as the end of the process does
+		w.s = open(t, w.s.Dir())
+		w.wantState(t)
+	})
 }
 
 // badgerReads are reads of what is in Badger alone.
@@ -123,9 +154,9 @@ func badgerReads(s *Store, c content) map[string]func() error {
 // which Badger was left alone, and so still holds its folder.
 func TestStuckBadgerIsNoCorruption(t *testing.T) {
 	w := openPoisonable(t)
-	w.s.db.Opts().Logger.Errorf(stuck[0])
+	cause := sayings[len(sayings)-1].say(w.s)
 	db := w.s.db
-	wantPoisoned(t, "close", w.s.Close(), stuck[0])
+	wantPoisoned(t, "close", w.s.Close(), cause)
 	if s, err := Open(w.s.Dir(), Options{}); err == nil {
 		t.Error("Badger's folder was opened twice")
 		closeStore(t, s)
