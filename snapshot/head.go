@@ -55,7 +55,7 @@ type Head struct {
 		snap    *Snapshot
 		base    *Root // of the remote Volume at the SyncPoint
 
-		pins    map[*Snapshot]int                   // open Readers
+		older   map[*Snapshot]struct{}              // not the newest, and with open Readers
 		pending map[volume.SegmentID]volume.PageSet // pages of the pending commit
 		adopted []func()                            // ends the hold on local Segments that an alias names; see Adopt
 		missed  *missed                             // commits since an Adopt began; nil when none runs
@@ -78,7 +78,7 @@ func (s State) Unpushed() volume.LSNRange {
 
 func newHead(hs *Heads) *Head {
 	h := &Head{heads: hs, store: hs.store, log: hs.log, sync: make(chan struct{}, 1), write: make(chan struct{}, 1)}
-	h.mu.pins = make(map[*Snapshot]int)
+	h.mu.older = make(map[*Snapshot]struct{})
 	return h
 }
 
@@ -110,7 +110,7 @@ func (h *Head) Pin() (State, *Reader) {
 // pinLocked gives a Reader of s. The caller holds the state lock, and s is the
 // newest Snapshot or pinned by somebody.
 func (h *Head) pinLocked(s *Snapshot) *Reader {
-	h.mu.pins[s]++
+	s.readers++
 	return &Reader{head: h, snap: s}
 }
 
@@ -134,8 +134,8 @@ func (h *Head) pin(s *Snapshot) *Reader {
 func (h *Head) unpin(s *Snapshot) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.mu.pins[s]--; h.mu.pins[s] == 0 {
-		delete(h.mu.pins, s)
+	if s.readers--; s.readers == 0 && s != h.mu.snap {
+		delete(h.mu.older, s)
 	}
 }
 

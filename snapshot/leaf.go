@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"iter"
 
 	"graft/volume"
 )
@@ -16,9 +17,16 @@ type LeafSource interface {
 	NextLeaf(ctx context.Context, n volume.LeafIdx) (next volume.LeafIdx, ok bool, err error)
 }
 
-// leaf gives the Segment of each of its pages. A leaf that a Root can reach does
-// not change.
-type leaf volume.Leaf
+// groupPages is how many consecutive pages one group covers.
+const groupPages = 16
+
+// group gives the Segment of each of its pages.
+type group [groupPages]volume.SegmentID
+
+// leaf gives the Segment of each of its pages, in groups: a commit of one page
+// copies one of them. A nil group has no written page, and no other has none. A
+// leaf that a Root can reach does not change.
+type leaf [volume.LeafPages / groupPages]*group
 
 // emptyLeaf is every leaf without a written page.
 var emptyLeaf leaf
@@ -35,39 +43,87 @@ func leavesFor(n volume.PageCount) volume.LeafIdx {
 func slot(p volume.PageIdx) int { return int((p - 1) % volume.LeafPages) }
 
 // newLeaf gives a leaf from its stored form, which it keeps.
-func newLeaf(stored *volume.Leaf) *leaf { return (*leaf)(stored).orEmpty() }
+func newLeaf(stored *volume.Leaf) *leaf {
+	l := new(leaf)
+	for i := range l {
+		if g := (*group)(stored[i*groupPages:]); *g != (group{}) {
+			l[i] = g
+		}
+	}
+	return l.orEmpty()
+}
 
 // stored gives the stored form of l, which is the caller's.
 func (l *leaf) stored() *volume.Leaf {
-	s := volume.Leaf(*l)
-	return &s
+	s := new(volume.Leaf)
+	for i, g := range l {
+		if g != nil {
+			copy(s[i*groupPages:], g[:])
+		}
+	}
+	return s
+}
+
+// at gives the Segment of the page at a slot, which is zero if it was never
+// written.
+func (l *leaf) at(slot int) volume.SegmentID {
+	if g := l[slot/groupPages]; g != nil {
+		return g[slot%groupPages]
+	}
+	return volume.SegmentID{}
+}
+
+// written yields the slots of written pages in ascending order, with the
+// Segments.
+func (l *leaf) written() iter.Seq2[int, volume.SegmentID] {
+	return func(yield func(int, volume.SegmentID) bool) {
+		for i, g := range l {
+			if g == nil {
+				continue
+			}
+			for j, id := range g {
+				if !id.IsZero() && !yield(i*groupPages+j, id) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // truncated gives l, which is leaf n and begins within count, without the pages
 // above count.
 func (l *leaf) truncated(n volume.LeafIdx, count volume.PageCount) *leaf {
-	kept := min(int64(count)-int64(n)*volume.LeafPages, volume.LeafPages)
-	if isZero(l[kept:]) {
+	kept := int(min(int64(count)-int64(n)*volume.LeafPages, volume.LeafPages))
+	next := *l
+	for i := kept / groupPages; i < len(next); i++ {
+		next[i] = next[i].truncated(max(0, kept-i*groupPages))
+	}
+	if next == *l {
 		return l
 	}
-	next := *l
-	clear(next[kept:])
 	return next.orEmpty()
+}
+
+// truncated gives g with its first pages alone.
+func (g *group) truncated(kept int) *group {
+	if g == nil {
+		return nil
+	}
+	next := *g
+	clear(next[kept:])
+	switch next {
+	case *g:
+		return g
+	case group{}:
+		return nil
+	}
+	return &next
 }
 
 // orEmpty gives l, or the one empty leaf in its place.
 func (l *leaf) orEmpty() *leaf {
-	if isZero(l[:]) {
+	if *l == emptyLeaf {
 		return &emptyLeaf
 	}
 	return l
-}
-
-func isZero(ids []volume.SegmentID) bool {
-	for _, id := range ids {
-		if !id.IsZero() {
-			return false
-		}
-	}
-	return true
 }

@@ -83,11 +83,15 @@ func replacedPages(ctx context.Context, r *Root, c *volume.Commit) (refs []store
 
 // show makes root the newest Snapshot. The caller holds the state lock.
 func (h *Head) show(root *Root, changed bool) {
-	version := h.mu.snap.version
+	old := h.mu.snap
+	version := old.version
 	if changed {
 		version++
 	}
-	h.mu.snap = &Snapshot{layers: layersOf(h.mu.state, h.mu.local), root: root, version: version}
+	if old.readers > 0 {
+		h.mu.older[old] = struct{}{}
+	}
+	h.mu.snap = newSnapshot(&h.mu.state, h.mu.local, root, version)
 }
 
 // SetPending stores p as the pending commit of the Graft, or none when p is

@@ -138,7 +138,7 @@ func TestReadersArePinnedOnceEach(t *testing.T) {
 	b.Close()
 	sweep(t, g)
 	checkPlaces(t, g, refs, false)
-	if n := len(g.head.mu.pins); n != 0 {
+	if n := len(g.head.readLocked()); n != 0 {
 		t.Errorf("%d snapshots are pinned", n)
 	}
 }
@@ -167,7 +167,7 @@ func TestPagesOfAWritersBaseStay(t *testing.T) {
 	checkPlaces(t, g, refs, false)
 	contentOf(5, 1, 5, 4).check(t, w)
 	w.Discard()
-	if n := len(g.head.mu.pins); n != 0 {
+	if n := len(g.head.readLocked()); n != 0 {
 		t.Errorf("%d snapshots are pinned", n)
 	}
 }

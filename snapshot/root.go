@@ -32,7 +32,7 @@ import (
 // Invariants, held by check:
 //  1. No page above the page count has a Segment.
 //  2. No leaf lies beyond those that the page count needs.
-//  3. A leaf has a written page, or it is emptyLeaf.
+//  3. A leaf has a written page, or it is emptyLeaf; a group of one has one, or is nil.
 //  4. Each part is either loaded or says how it is.
 //  5. The height is at most maxHeight, and 0 when there is nothing.
 type Root struct {
@@ -77,7 +77,7 @@ func (r *Root) Lookup(ctx context.Context, p volume.PageIdx) (volume.SegmentID, 
 	if err != nil {
 		return volume.SegmentID{}, fmt.Errorf("look up page %d: %w", p, err)
 	}
-	return l[slot(p)], nil
+	return l.at(slot(p)), nil
 }
 
 func outsideError(p volume.PageIdx, n volume.PageCount) error {
@@ -111,10 +111,7 @@ func (r *Root) Each(ctx context.Context, fn func(volume.PageIdx, volume.SegmentI
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		for i, id := range l {
-			if id.IsZero() {
-				continue
-			}
+		for i, id := range l.written() {
 			if err := fn(firstPage(n)+volume.PageIdx(i), id); err != nil {
 				return err
 			}
@@ -219,11 +216,11 @@ func (r *Root) changesOf(ctx context.Context, c *volume.Commit) ([]change, error
 					if err != nil {
 						return nil, err
 					}
-					changed := *l
-					changes = slices.Insert(changes, i, change{n, &changed})
+					next := *l
+					changes = slices.Insert(changes, i, change{at: n, old: l, leaf: &next})
 				}
 			}
-			changes[i].leaf[slot(p)] = c.Segments[s].ID
+			changes[i].set(slot(p), c.Segments[s].ID)
 		}
 	}
 	return changes, nil
@@ -268,8 +265,13 @@ func (r *Root) checkLeaf(l *leaf, n volume.LeafIdx) error {
 	if l != &emptyLeaf && l.orEmpty() == &emptyLeaf {
 		return fmt.Errorf("leaf %d is a copy of the empty one", n)
 	}
-	for i, id := range l {
-		if p := firstPage(n) + volume.PageIdx(i); !id.IsZero() && !r.count.Has(p) {
+	for i, g := range l {
+		if g != nil && *g == (group{}) {
+			return fmt.Errorf("leaf %d has an empty group at %d", n, i)
+		}
+	}
+	for i := range l.written() {
+		if p := firstPage(n) + volume.PageIdx(i); !r.count.Has(p) {
 			return fmt.Errorf("root of %d pages has page %d", r.count, p)
 		}
 	}

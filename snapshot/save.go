@@ -86,7 +86,7 @@ func (hs *Heads) load(ctx context.Context, local volume.VolumeID) (*Head, error)
 		return nil, err
 	}
 	h.mu.state, h.mu.local, h.mu.base = state, head, base
-	h.mu.snap = &Snapshot{layers: layersOf(state, head), root: newest}
+	h.mu.snap = newSnapshot(&state, head, newest, 0)
 	if base != h.saved.base || newest != h.saved.newest {
 		h.mu.unsaved = 1
 	}

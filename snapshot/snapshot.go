@@ -17,14 +17,23 @@ func (l Layer) String() string { return l.Volume.String() + "[" + l.LSNs.String(
 
 // Snapshot is an immutable view of a Graft.
 type Snapshot struct {
-	layers  []Layer
-	root    *Root
-	version uint64
+	local, remote Layer // either may be empty
+	root          *Root
+	version       uint64
+	readers       int // that are open; guarded by the Head's mu
 }
 
 // Layers are the commits that the Snapshot is the fold of, newest first. An
 // empty Graft has none. The slice is the caller's.
-func (s *Snapshot) Layers() []Layer { return append([]Layer(nil), s.layers...) }
+func (s *Snapshot) Layers() []Layer {
+	var layers []Layer
+	for _, l := range []Layer{s.local, s.remote} {
+		if !l.LSNs.IsZero() {
+			layers = append(layers, l)
+		}
+	}
+	return layers
+}
 
 // PageCount is the number of pages.
 func (s *Snapshot) PageCount() volume.PageCount { return s.root.count }
@@ -39,25 +48,24 @@ func (s *Snapshot) Version() uint64 { return s.version }
 
 // String gives the layers, newest first.
 func (s *Snapshot) String() string {
-	if len(s.layers) == 0 {
+	layers := s.Layers()
+	if len(layers) == 0 {
 		return "empty"
 	}
-	texts := make([]string, len(s.layers))
-	for i, l := range s.layers {
+	texts := make([]string, len(layers))
+	for i, l := range layers {
 		texts[i] = l.String()
 	}
 	return strings.Join(texts, " ")
 }
 
-// layersOf gives the layers of a Graft in state g whose newest local commit is
-// head.
-func layersOf(g volume.GraftState, head volume.LSN) []Layer {
-	var layers []Layer
-	if local := (volume.LSNRange{First: g.SyncPoint.Local + 1, Last: head}); !local.IsZero() {
-		layers = append(layers, Layer{g.Local, local})
+// newSnapshot gives the Snapshot of a Graft in state g whose newest local commit
+// is head.
+func newSnapshot(g *volume.GraftState, head volume.LSN, root *Root, version uint64) *Snapshot {
+	return &Snapshot{
+		local:   Layer{g.Local, volume.LSNRange{First: g.SyncPoint.Local + 1, Last: head}},
+		remote:  Layer{g.Remote, volume.LSNRange{First: 1, Last: g.SyncPoint.Remote}},
+		root:    root,
+		version: version,
 	}
-	if remote := (volume.LSNRange{First: 1, Last: g.SyncPoint.Remote}); !remote.IsZero() {
-		layers = append(layers, Layer{g.Remote, remote})
-	}
-	return layers
 }

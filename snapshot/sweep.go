@@ -93,7 +93,7 @@ func (hs *Heads) uses(live store.Live) []use {
 	for _, h := range hs.mu.heads {
 		h.mu.Lock()
 		u := use{newest: h.mu.snap.root, others: []*Root{h.mu.base}, pending: h.mu.pending}
-		for s := range h.mu.pins {
+		for s := range h.mu.older {
 			u.others = append(u.others, s.root)
 		}
 		g := &h.mu.state
@@ -107,11 +107,10 @@ func (hs *Heads) uses(live store.Live) []use {
 	}
 	for h := range hs.mu.deleted {
 		h.mu.Lock()
-		u := use{newest: &Root{}}
-		for s := range h.mu.pins {
-			u.others = append(u.others, s.root)
-			live.Remotes[h.mu.state.Remote] = true
-			if g := &h.mu.state; !g.Parent.IsZero() {
+		u := use{newest: &Root{}, others: h.readLocked()}
+		if g := &h.mu.state; len(u.others) > 0 {
+			live.Remotes[g.Remote] = true
+			if !g.Parent.IsZero() {
 				live.Remotes[g.Parent] = true
 			}
 		}
@@ -122,6 +121,19 @@ func (hs *Heads) uses(live store.Live) []use {
 		all = append(all, u)
 	}
 	return all
+}
+
+// readLocked gives the Roots of the Snapshots that have open Readers. The caller
+// holds the state lock.
+func (h *Head) readLocked() []*Root {
+	var roots []*Root
+	for s := range h.mu.older {
+		roots = append(roots, s.root)
+	}
+	if h.mu.snap.readers > 0 {
+		roots = append(roots, h.mu.snap.root)
+	}
+	return roots
 }
 
 // marker enters pages in Live.
@@ -190,7 +202,7 @@ func (m *marker) add(p volume.PageIdx, id volume.SegmentID) error {
 func (h *Head) names(ref store.PageRef) bool {
 	h.mu.Lock()
 	roots := []*Root{h.mu.snap.root}
-	for s := range h.mu.pins {
+	for s := range h.mu.older {
 		roots = append(roots, s.root)
 	}
 	pending := h.mu.pending[ref.Segment].Contains(ref.Idx)

@@ -285,10 +285,25 @@ func (n *node) truncate(ctx context.Context, height int, first volume.LeafIdx, c
 	return innerNode(&next), nil
 }
 
-// change is the new content of one leaf.
+// change is the new content of one leaf. Until it is complete leaf shares groups
+// with old.
 type change struct {
 	at   volume.LeafIdx
+	old  *leaf
 	leaf *leaf
+}
+
+// set enters the Segment of the page at a slot.
+func (c *change) set(slot int, id volume.SegmentID) {
+	i := slot / groupPages
+	switch g := c.leaf[i]; {
+	case g == nil:
+		c.leaf[i] = new(group)
+	case g == c.old[i]:
+		next := *g
+		c.leaf[i] = &next
+	}
+	c.leaf[i][slot%groupPages] = id
 }
 
 // replace gives n with the changes, which are in ascending order and within it.

@@ -23,8 +23,8 @@ var errDiscarded = errors.New("graft: writer was discarded")
 // reads its own writes. While it is open no other Writer of the Graft is, so
 // Discard must follow in every case. It is not safe for concurrent use.
 type Writer struct {
-	base    *Reader // of the Snapshot that the Writer stands on
-	segment volume.SegmentID
+	base    *Reader                         // of the Snapshot that the Writer stands on
+	segment volume.SegmentID                // drawn when the first page is staged
 	release func()                          // ends the hold on segment, once pages were spilled
 	staged  map[volume.PageIdx]*volume.Page // newest versions
 	spilled volume.PageSet                  // pages stored under segment; staged is newer
@@ -48,7 +48,7 @@ func (w *Writer) rebase(r *Reader) {
 	}
 	w.endHold()
 	w.base = r
-	w.segment = volume.NewSegmentID()
+	w.segment = volume.SegmentID{}
 	w.staged = make(map[volume.PageIdx]*volume.Page)
 	w.spilled = volume.PageSet{}
 	w.count, w.kept = r.PageCount(), r.PageCount()
@@ -68,6 +68,11 @@ func (w *Writer) PageCount() volume.PageCount { return w.count }
 // Base reads the Snapshot that the Writer stands on, without what is staged.
 // The caller closes it.
 func (w *Writer) Base() *Reader { return w.base.Clone() }
+
+// BasePage gives page p without what is staged, as [Reader.Page] does.
+func (w *Writer) BasePage(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
+	return w.base.Page(ctx, p)
+}
 
 // Snapshot is what the Writer stands on.
 func (w *Writer) Snapshot() *Snapshot { return w.base.snap }
@@ -117,6 +122,9 @@ func (w *Writer) Write(p volume.PageIdx, page *volume.Page) error {
 		return errDiscarded
 	case p.IsZero():
 		return errors.New("graft: page indexes start at 1")
+	}
+	if w.segment.IsZero() {
+		w.segment = volume.NewSegmentID()
 	}
 	w.staged[p] = page
 	w.count = max(w.count, volume.PageCount(p))
@@ -233,44 +241,55 @@ func (w *Writer) unstage(pages volume.PageSet) {
 // never fetches: a page that is not stored here counts as changed, and so does
 // one that is damaged here.
 func (w *Writer) dropUnchanged(ctx context.Context) error {
-	var same volume.PageSet
-	check := func(p volume.PageIdx) error {
-		if !w.kept.Has(p) {
-			return nil
-		}
-		old, err := w.base.local(ctx, p)
-		if errors.Is(err, volume.ErrCorrupt) {
-			return nil
-		}
-		if old == nil || err != nil {
+	var same volume.PageSet // of the spilled pages
+	for p, page := range w.staged {
+		unchanged, err := w.isUnchanged(ctx, p, page)
+		switch {
+		case err != nil:
 			return err
-		}
-		page, err := w.stagedPage(p)
-		if err == nil && (page == old || *page == *old) {
+		case unchanged && w.spilled.Contains(p):
 			same.Add(p)
+		case unchanged:
+			delete(w.staged, p)
 		}
-		return err
 	}
-	for p := range w.staged {
-		if err := check(p); err != nil {
-			return err
-		}
+	if w.spilled.IsEmpty() {
+		return nil
 	}
 	for p := range w.spilled.All() {
-		if w.staged[p] == nil {
-			if err := check(p); err != nil {
-				return err
-			}
+		if w.staged[p] != nil {
+			continue
+		}
+		page, err := w.stagedPage(p)
+		if err != nil {
+			return err
+		}
+		unchanged, err := w.isUnchanged(ctx, p, page)
+		if err != nil {
+			return err
+		}
+		if unchanged {
+			same.Add(p)
 		}
 	}
 	for p := range same.All() {
 		delete(w.staged, p)
 	}
-	gone := w.spilled.Clone()
 	w.spilled.RemoveSet(same)
-	gone.RemoveSet(w.spilled)
-	w.unstage(gone)
+	w.unstage(same)
 	return nil
+}
+
+// isUnchanged tells whether staged page p is equal to what it replaces.
+func (w *Writer) isUnchanged(ctx context.Context, p volume.PageIdx, page *volume.Page) (bool, error) {
+	if !w.kept.Has(p) {
+		return false, nil
+	}
+	old, err := w.base.local(ctx, p)
+	if errors.Is(err, volume.ErrCorrupt) {
+		return false, nil
+	}
+	return old != nil && (page == old || *page == *old), err
 }
 
 // Discard drops what is staged and lets the next Writer go on. It does nothing

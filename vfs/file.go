@@ -10,6 +10,7 @@ import (
 
 	"graft"
 	"graft/internal/sqlitefile"
+	"graft/volume"
 )
 
 // file is a database that one connection has open. SQLite calls its methods one
@@ -35,12 +36,17 @@ type file struct {
 	writer  *graft.Writer
 
 	shown   *graft.Reader // the content that counter stands for; nil before the first
+	first   *graft.Page   // page 1 of shown, which SQLite looks at in each transaction, once it was read
 	counter uint32
 	highest uint32
 
 	cookieSalt    uint32 // added to the stored schema cookie for SQLite; 0 before a switch
 	unsalted      bool   // another Graft is shown, and no cookie of it yet: salt the first
 	highestCookie uint32 // that SQLite saw
+
+	// written is page 1 as SQLite wrote it in the open transaction. The buffer is
+	// used again and again: what is published is another page.
+	written *graft.Page
 
 	// reversing is set while SQLite rolls a published transaction back.
 	reversing bool
@@ -130,7 +136,7 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 			return n, io.EOF
 		}
 		idx, in := graft.PageIdx(at/graft.PageSize)+1, int(at%graft.PageSize)
-		page, err := src.Page(f.context(), idx)
+		page, err := f.page(src, idx)
 		if err != nil {
 			return n, f.fail(err, sqlite3.IOERR_READ)
 		}
@@ -144,6 +150,21 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
+// page gives a page of src, which is what SQLite sees.
+func (f *file) page(src pages, idx graft.PageIdx) (*graft.Page, error) {
+	if idx != 1 || f.writer != nil || f.reader == nil {
+		return src.Page(f.context(), idx)
+	}
+	if f.first == nil {
+		page, err := src.Page(f.context(), 1)
+		if err != nil {
+			return nil, err
+		}
+		f.first = page
+	}
+	return f.first, nil
+}
+
 // WriteAt stages whole pages.
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if f.writer == nil || off%graft.PageSize != 0 || len(p)%graft.PageSize != 0 {
@@ -153,16 +174,25 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 		return 0, f.fail(err, sqlite3.IOERR_WRITE)
 	}
 	for n := 0; n < len(p); n += graft.PageSize {
-		page := graft.Page(p[n:])
 		idx := graft.PageIdx((off+int64(n))/graft.PageSize) + 1
-		if idx == 1 {
-			f.sawHeader(page[:])
-		}
-		if err := f.writer.Write(idx, &page); err != nil {
+		if err := f.writer.Write(idx, f.copyPage(idx, p[n:])); err != nil {
 			return n, f.fail(err, sqlite3.IOERR_WRITE)
 		}
 	}
 	return len(p), nil
+}
+
+// copyPage gives a copy of page idx as SQLite writes it.
+func (f *file) copyPage(idx graft.PageIdx, p []byte) *graft.Page {
+	if idx != 1 {
+		return volume.CopyPage(p)
+	}
+	f.sawHeader(p)
+	if f.written == nil {
+		f.written = new(graft.Page)
+	}
+	copy(f.written[:], p)
+	return f.written
 }
 
 // Truncate cuts the open transaction's database. After COMMIT has synced the

@@ -56,6 +56,7 @@ func (f *file) pin() {
 	if f.shown != nil && f.shown.SameContent(f.reader) {
 		return
 	}
+	f.first = nil
 	f.highest++
 	f.counter = f.highest
 	if f.shown != nil && !f.shown.SameGraft(f.reader) {
@@ -175,7 +176,7 @@ func (f *file) publish() (err error) {
 func (f *file) showPublished() {
 	f.reader.Close()
 	f.reader = f.writer.Base()
-	f.shown = f.reader
+	f.shown, f.first = f.reader, nil
 }
 
 // forgetUndone gives up what a published transaction stood on.
@@ -235,11 +236,9 @@ func (f *file) rollBack() error {
 // Others may have seen the schema that a rollback takes back, under its cookie:
 // then the next cookie is stored, and SQLite goes on seeing its own.
 func (f *file) stageFirstPage(page *graft.Page) (salt uint32, err error) {
-	base := f.writer.Base()
-	defer base.Close()
 	var old *graft.Page
-	if base.PageCount() > 0 {
-		if old, err = base.Page(f.context(), 1); err != nil {
+	if f.reader.PageCount() > 0 { // the Writer stands on it
+		if old, err = f.writer.BasePage(f.context(), 1); err != nil {
 			return 0, err
 		}
 		if f.cookieSalt == 0 && !f.reversing && sqlitefile.EqualButCounters(old[:], page[:]) {

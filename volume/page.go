@@ -13,6 +13,12 @@ const PageSize = 4096
 // afterwards.
 type Page [PageSize]byte
 
+// CopyPage gives a copy of the first PageSize bytes of b.
+func CopyPage(b []byte) *Page {
+	// Not Page(b): append does not clear the memory before it copies.
+	return (*Page)(append([]byte(nil), b[:PageSize]...))
+}
+
 // PageIdx is the index of a page in its Volume, from 1.
 type PageIdx uint32
 

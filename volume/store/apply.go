@@ -71,7 +71,7 @@ func (s *Store) recover() error {
 		if err != nil {
 			return fmt.Errorf("redo record %d: %w", seq, err)
 		}
-		s.overlay.active.add(seq, ops, len(payload))
+		s.overlay.add(seq, ops, len(payload))
 		s.space.unclean.Store(true) // the process was killed
 		return nil
 	})
@@ -172,6 +172,7 @@ func (a *applier) applySealed(s *Store) error {
 	}
 	s.overlay.Lock() // 6
 	s.overlay.sealed = nil
+	s.overlay.inUse.Store(s.overlay.active.last > 0)
 	s.overlay.Unlock()
 	s.journal.Release(sealed.last)
 	return nil

@@ -113,7 +113,7 @@ func (s *Store) appendLocked(payload []byte, ops []op, written []volume.SegmentS
 		return 0, err
 	}
 	s.overlay.Lock()
-	s.overlay.active.add(seq, ops, len(payload))
+	s.overlay.add(seq, ops, len(payload))
 	s.segments.drop(written) // nobody reads the new ones before
 	full := s.overlay.active.bytes >= s.opts.applyAt
 	s.overlay.Unlock()

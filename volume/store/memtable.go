@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"graft/volume"
 )
@@ -46,11 +47,21 @@ func (m *memtable) add(seq uint64, ops []op, size int) {
 type overlay struct {
 	sync.RWMutex
 	active *memtable
-	sealed *memtable // nil when none is being applied
+	sealed *memtable   // nil when none is being applied
+	inUse  atomic.Bool // it is not empty: reads need not take the lock otherwise
+}
+
+// add enters the ops of a redo record. The caller holds the lock, or is alone.
+func (o *overlay) add(seq uint64, ops []op, size int) {
+	o.active.add(seq, ops, size)
+	o.inUse.Store(true)
 }
 
 // get gives the newest op of a key that is not in Badger yet.
 func (o *overlay) get(key []byte) (op, bool) {
+	if !o.inUse.Load() {
+		return op{}, false
+	}
 	o.RLock()
 	defer o.RUnlock()
 	if found, ok := o.active.ops[string(key)]; ok {

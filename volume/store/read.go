@@ -144,11 +144,14 @@ func (s *Store) Page(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error
 		return nil, err
 	}
 	defer s.use.release()
-	ref := PageRef{id, p}
+	ref, key := PageRef{id, p}, keyPage(id, p)
+	if o, ok := s.overlay.get(key); ok && o.value != nil {
+		return pageOf(o.value, nil)
+	}
 	if page, ok := s.cache.get(ref); ok {
 		return page, nil
 	}
-	page, err := s.loadPage(ref)
+	page, err := pageOf(s.getBadger(key))
 	if errors.Is(err, ErrNotFound) {
 		page, err = s.loadAlias(ref)
 	}
@@ -162,9 +165,11 @@ func (s *Store) Page(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error
 	return page, nil
 }
 
-// loadPage reads a page that is stored under ref itself.
-func (s *Store) loadPage(ref PageRef) (*volume.Page, error) {
-	b, err := s.get(keyPage(ref.Segment, ref.Idx))
+// loadPage reads the page that is stored under a key.
+func (s *Store) loadPage(key []byte) (*volume.Page, error) { return pageOf(s.get(key)) }
+
+// pageOf gives a stored value as the page that it must be.
+func pageOf(b []byte, err error) (*volume.Page, error) {
 	switch {
 	case err != nil:
 		return nil, err
@@ -183,7 +188,7 @@ func (s *Store) loadAlias(ref PageRef) (*volume.Page, error) {
 	if !found {
 		return nil, ErrNotFound
 	}
-	return s.loadPage(alias)
+	return s.loadPage(keyPage(alias.Segment, alias.Idx))
 }
 
 // alias gives the place of a page of a remote Segment that is stored under a

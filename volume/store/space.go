@@ -49,7 +49,7 @@ type space struct {
 }
 
 // Hold keeps the pages of a Segment, or what belongs to a Volume, from being
-// swept until release, although nothing refers to them yet.
+// swept until release, which is called once, although nothing refers to them yet.
 func (s *Store) Hold(id [16]byte) (release func()) {
 	sp := &s.space
 	sp.mu.Lock()
@@ -61,13 +61,13 @@ func (s *Store) Hold(id [16]byte) (release func()) {
 	if sp.mu.young != nil {
 		sp.mu.young[id] = struct{}{}
 	}
-	return sync.OnceFunc(func() {
+	return func() {
 		sp.mu.Lock()
 		defer sp.mu.Unlock()
 		if sp.mu.held[id]--; sp.mu.held[id] == 0 {
 			delete(sp.mu.held, id)
 		}
-	})
+	}
 }
 
 // HoldVolume is Hold for a Volume of which something may be stored already. It

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,8 @@ type Swept struct {
 // it is called once, after the sweep began: what is held then, or is stored
 // later, stays in any case. Only one sweep runs at a time.
 //
-// It finds what is dead by going through all keys, so that whatever a crash, a
-// rollback or a deletion left behind goes as well.
+// It finds what is dead by going through the keys of all pages and Volumes, so
+// that whatever a crash, a rollback or a deletion left behind goes as well.
 func (s *Store) Sweep(ctx context.Context, mark func(context.Context) (Live, error)) (swept Swept, err error) {
 	if err := s.Flush(); err != nil {
 		return swept, fmt.Errorf("sweep: %w", err)
@@ -71,51 +72,106 @@ type sweeper struct {
 // sweepBatch is how many keys are deleted together.
 const sweepBatch = 2000
 
+// run takes time in proportion to the pages and to what is dead, whatever the
+// length of the logs.
 func (w *sweeper) run(ctx context.Context) error {
-	if err := w.remotes(ctx); err != nil {
-		return err
-	}
-	o := badger.DefaultIteratorOptions
-	o.PrefetchValues = false
-	it := w.txn.NewIterator(o)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		if key := it.Item().Key(); w.isDead(key) {
-			w.dead = append(w.dead, slices.Clone(key))
-		}
-		if len(w.dead) < sweepBatch {
-			continue
-		}
-		if err := w.delete(); err != nil {
+	for _, step := range []func(context.Context) error{w.remotes, w.pages, w.locals, w.indexes} {
+		if err := step(ctx); err != nil {
 			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
 		}
 	}
 	return w.delete()
 }
 
-// isDead tells whether a key can go.
-func (w *sweeper) isDead(key []byte) bool {
-	sp := &w.store.space
-	if ref, ok := parseKeyPage(key); ok {
-		if w.live.Pages.Contains(ref) || sp.isYoung(ref.Segment) {
+// gather has a key deleted, some time before run ends.
+func (w *sweeper) gather(ctx context.Context, key []byte) error {
+	w.dead = append(w.dead, slices.Clone(key))
+	if len(w.dead) < sweepBatch {
+		return nil
+	}
+	if err := w.delete(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
+}
+
+// pages removes pages that nothing names.
+func (w *sweeper) pages(ctx context.Context) error {
+	return w.keys([]byte{spacePage}, func(item *badger.Item) error {
+		ref, ok := parseKeyPage(item.Key())
+		if !ok || w.live.Pages.Contains(ref) || w.store.space.isYoung(ref.Segment) {
 			w.swept.Kept++
-			return false
+			return nil
 		}
-		return true
+		return w.gather(ctx, item.Key())
+	})
+}
+
+// locals removes the commits of local Volumes that are older than those that
+// stay.
+func (w *sweeper) locals(ctx context.Context) error {
+	it := w.iterator([]byte{spaceLog})
+	defer it.Close()
+	for v, oldest := range w.live.Locals {
+		if w.store.space.isYoung(v) {
+			continue
+		}
+		prefix := keyLogOf(v)
+		for it.Seek(prefix); it.ValidForPrefix(prefix); it.Next() {
+			if _, l, ok := parseKeyLog(it.Item().Key()); !ok || l >= oldest {
+				break
+			}
+			if err := w.gather(ctx, it.Item().Key()); err != nil {
+				return err
+			}
+		}
 	}
-	if v, l, ok := parseKeyLog(key); ok {
-		oldest, local := w.live.Locals[v]
-		return local && l < oldest && !sp.isYoung(v) // others are gone, or live
+	return nil
+}
+
+// indexes removes the page indexes of Grafts that are gone.
+func (w *sweeper) indexes(ctx context.Context) error {
+	for _, space := range []byte{spaceBase, spaceNewest, spaceIndex} {
+		err := w.keysOf(space, func(v volume.VolumeID) bool {
+			_, local := w.live.Locals[v]
+			return !local && !w.store.space.isYoung(v)
+		}, func(_ volume.VolumeID, key []byte) error { return w.gather(ctx, key) })
+		if err != nil {
+			return err
+		}
 	}
-	if len(key) > 1+len(volume.VolumeID{}) && (key[0] == spaceBase || key[0] == spaceNewest) || key[0] == spaceIndex {
-		v := volume.VolumeID(key[1:])
-		_, local := w.live.Locals[v]
-		return !local && !sp.isYoung(v)
+	return nil
+}
+
+// keysOf calls fn with each key of those Volumes in a key space that are wanted,
+// in order. It passes over the keys of the others.
+func (w *sweeper) keysOf(space byte, wanted func(volume.VolumeID) bool, fn func(v volume.VolumeID, key []byte) error) error {
+	it := w.iterator([]byte{space})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); {
+		var v volume.VolumeID
+		if key := it.Item().Key(); copy(v[:], key[1:]) < len(v) {
+			return corruptf("key %q", key)
+		}
+		if !wanted(v) {
+			it.Seek(append(append([]byte{space}, v[:]...), afterLast...))
+			continue
+		}
+		if err := fn(v, it.Item().Key()); err != nil {
+			return err
+		}
+		it.Next()
 	}
-	return false
+	return nil
+}
+
+// afterLast comes after every suffix of a key.
+var afterLast = bytes.Repeat([]byte{0xff}, 9)
+
+func (w *sweeper) iterator(prefix []byte) *badger.Iterator {
+	o := badger.DefaultIteratorOptions
+	o.Prefix, o.PrefetchValues = prefix, false
+	return w.txn.NewIterator(o)
 }
 
 func (w *sweeper) delete() error {
@@ -141,11 +197,15 @@ func (w *sweeper) delete() error {
 // of Segments when no commit names them.
 func (w *sweeper) remotes(ctx context.Context) error {
 	logs := make(map[volume.VolumeID][]volume.LSN)
-	err := w.keys([]byte{spaceLog}, func(item *badger.Item) error {
-		v, l, ok := parseKeyLog(item.Key())
-		if _, local := w.live.Locals[v]; ok && !local && !w.live.Remotes[v] {
-			logs[v] = append(logs[v], l)
+	err := w.keysOf(spaceLog, func(v volume.VolumeID) bool {
+		_, local := w.live.Locals[v]
+		return !local && !w.live.Remotes[v]
+	}, func(v volume.VolumeID, key []byte) error {
+		_, l, ok := parseKeyLog(key)
+		if !ok {
+			return corruptf("key %q of the log", key)
 		}
+		logs[v] = append(logs[v], l)
 		return nil
 	})
 	if err != nil {
@@ -204,9 +264,7 @@ func (w *sweeper) segments() error {
 
 // keys calls fn with each key of a prefix, in order.
 func (w *sweeper) keys(prefix []byte, fn func(*badger.Item) error) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix, o.PrefetchValues = prefix, false
-	it := w.txn.NewIterator(o)
+	it := w.iterator(prefix)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		if err := fn(it.Item()); err != nil {

@@ -93,6 +93,7 @@ type Journal struct {
 		used     int64
 		stopped  error // poisoned or closed
 		syncing  bool  // somebody has the turn to sync
+		shared   bool  // the last fdatasync made more than one record durable
 	}
 	synced sync.Cond // of mu: the turn is free, and durable may have moved
 }

@@ -1,10 +1,14 @@
 package journal
 
-import "fmt"
+import (
+	"fmt"
+	"runtime"
+)
 
 // Sync waits until all records up to seq, which Append gave, are durable. Callers that come while an fdatasync runs
 // share the next one. After an error, which is ErrPoisoned or that of a closed journal, the records may be durable or not.
 //
+//	0 yield  when the last fdatasync was shared, let those run first who are about to append a record
 //	1 turn   wait for the turn to sync; if seq is durable by then, return
 //	2 see    take the newest record, and the files that hold records not known to be durable, in the order of filling
 //	3 sync   each of these; a failure poisons
@@ -13,6 +17,9 @@ import "fmt"
 // A file that was left when it was full comes before the one that is filled now, so that a power cut in 3 leaves more
 // of the chain. One in any step leaves leftovers at worst: no record says that another is durable before 4.
 func (j *Journal) Sync(seq uint64) error {
+	if j.isShared() {
+		runtime.Gosched() // to switch costs more than it brings to who is alone
+	}
 	done, err := j.takeTurn(seq)
 	if done || err != nil {
 		return err
@@ -27,6 +34,13 @@ func (j *Journal) Sync(seq uint64) error {
 	}
 	j.endTurn(newest) // 4
 	return nil
+}
+
+// isShared tells whether the last fdatasync made more than one record durable.
+func (j *Journal) isShared() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.mu.shared
 }
 
 // takeTurn waits for the turn to sync, which it takes unless seq is durable by
@@ -53,7 +67,10 @@ func (j *Journal) endTurn(seq uint64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.mu.syncing = false
-	j.mu.durable = max(j.mu.durable, seq)
+	if seq > j.mu.durable {
+		j.mu.shared = seq > j.mu.durable+1
+		j.mu.durable = seq
+	}
 	j.synced.Broadcast()
 }
 
