@@ -1,5 +1,5 @@
 // Package objstore is a gocloud.dev bucket as graft needs it: put if absent, ranged reads, listings, a deadline on
-// every request, and counters.
+// every request, retries, and counters.
 //
 // A [Bucket] holds immutable objects under string keys. [Open] makes one from a URL, [New] from a bucket that the
 // program has opened itself. The schemes mem and file are built in; s3 comes with a blank import of
@@ -7,13 +7,32 @@
 //
 // Keys are UTF-8; their order is the byte order. An object's bytes are never interpreted here.
 //
+// # Retries
+//
+// A request that can be repeated without harm is made up to 5 times, with random waits of up to 0.2, 0.4, 0.8 and 1.6
+// seconds between, and for no longer than the context: Get, GetRange, Exists, Delete, each page of List, and Upload,
+// which calls its source again. It is repeated when no connection came about, an attempt got no answer in time, the
+// answer was 408, 429 or 5xx (but 501), the connection broke, or the body came short. Drivers' own retries are off:
+// objstore/s3 sees to that, and a program that calls [New] has to.
+//
+// # Outcomes of a conditional put
+//
+// [Bucket.PutIfAbsent] is repeated only while no connection comes about, so each call puts at most once. It tells four
+// outcomes apart:
+//
+//	nil           it landed
+//	ErrExist      the key is taken; perhaps by an earlier call's put of the same bytes
+//	ErrRefused    it did not happen, and will not: never sent, or answered with a 4xx other than 408, 409, 412 and 429
+//	other errors  unknown: it may have landed, and it may land later; the caller finds out by reading
+//
+// A 409, with which S3 answers a put that met another one under way, is unknown. So is the end of the context once the
+// put may have been sent.
+//
 // # What it does not promise
 //
-//   - An error other than [ErrExist] and [ErrNotExist] says nothing about whether a write took place: the outcome is
-//     unknown, and the caller resolves it by reading. That includes the end of the context.
-//   - ErrExist does not say that another writer won: drivers may send a request again when its answer was lost, and
-//     then meet their own object. The caller reads the object to find out whose it is.
-//   - Nothing is retried here, beyond what drivers do on their own.
+//   - Errors of Upload and Delete say nothing about whether the write took place.
+//   - ErrExist does not say that another writer won: it may be an earlier put of the caller's own, whose answer was
+//     lost. The caller reads the object to find out whose it is.
 //   - A listing is a hint: some stores list out of order, or late.
 package objstore
 
@@ -29,7 +48,7 @@ import (
 )
 
 const (
-	// requestTimeout bounds each request but uploads, body included.
+	// requestTimeout bounds each attempt of a request but uploads, body included.
 	requestTimeout = 30 * time.Second
 	// stallTimeout bounds the time for which an upload may make no progress.
 	stallTimeout = 60 * time.Second
@@ -44,6 +63,7 @@ type Bucket struct {
 	owned   bool   // Close closes inner
 	secrets *redactor
 
+	backoff        backoff
 	requestTimeout time.Duration
 	stallTimeout   time.Duration
 
@@ -54,13 +74,20 @@ type Bucket struct {
 // New returns a Bucket on b, which stays the program's own: Close does not close it. It must be open for as long as
 // the Bucket is in use.
 //
-// b must be atomic under WriterOptions.IfNotExist; package objstoretest tests that. gocloud's own fileblob is not.
+// b must be atomic under WriterOptions.IfNotExist; package objstoretest tests that. gocloud's own fileblob is not. Its
+// driver must not retry on its own: a conditional put that is sent again can answer that its own object is in the way.
 func New(b *blob.Bucket) *Bucket {
 	return newBucket(b, "bucket")
 }
 
 func newBucket(b *blob.Bucket, name string) *Bucket {
-	return &Bucket{inner: b, name: name, requestTimeout: requestTimeout, stallTimeout: stallTimeout}
+	return &Bucket{
+		inner:          b,
+		name:           name,
+		backoff:        newBackoff(),
+		requestTimeout: requestTimeout,
+		stallTimeout:   stallTimeout,
+	}
 }
 
 // String returns the URL that the bucket was opened with, without user info and values of query parameters, or
@@ -94,21 +121,28 @@ var (
 	opList   = operation{"list", errNoBucket}
 )
 
-// request runs one request of op on key under the bucket's deadline. The error of f comes back explained.
+// request runs one request of op on key, which may be repeated, in as many attempts as it takes.
 func (b *Bucket) request(ctx context.Context, op operation, key string, f func(context.Context) error) error {
+	return b.backoff.run(ctx, func() (bool, error) { return b.attempt(ctx, op, key, f) })
+}
+
+// attempt runs one attempt of a request under the bucket's deadline. The error of f comes back explained; again tells
+// whether another attempt may do better.
+func (b *Bucket) attempt(ctx context.Context, op operation, key string, f func(context.Context) error) (again bool, err error) {
 	if err := b.usable(ctx, op, key); err != nil {
-		return err
+		return false, err
 	}
 	rctx, cancel := context.WithTimeoutCause(ctx, b.requestTimeout, errNoAnswer)
 	defer cancel()
-	err := f(rctx)
-	if err == nil {
-		return nil
+	err = f(rctx)
+	switch {
+	case err == nil:
+		return false, nil
+	case context.Cause(rctx) == errNoAnswer && !isDefinite(err):
+		err = fmt.Errorf("%s %q: no answer within %v: %w", op.name, b.prefix+key, b.requestTimeout, b.secrets.hide(err))
+		return ctx.Err() == nil, err
 	}
-	if context.Cause(rctx) == errNoAnswer && !isDefinite(err) {
-		return fmt.Errorf("%s %q: no answer within %v: %w", op.name, b.prefix+key, b.requestTimeout, b.secrets.hide(err))
-	}
-	return b.explain(ctx, op, key, err)
+	return ctx.Err() == nil && isTransient(err), b.explain(ctx, op, key, err)
 }
 
 // usable reports why a request cannot be begun at all.

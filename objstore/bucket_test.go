@@ -40,6 +40,7 @@ type stub struct {
 	code gcerrors.ErrorCode
 }
 
+func (s *stub) Close() error                       { return nil }
 func (s *stub) ErrorCode(error) gcerrors.ErrorCode { return s.code }
 func (s *stub) Attributes(ctx context.Context, _ string) (*driver.Attributes, error) {
 	return nil, s.fail(ctx)
@@ -71,6 +72,7 @@ func TestDeadline(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		}}))
+		b.SetWait(NoWait)
 		start := time.Now()
 		for name, err := range calls(t.Context(), b, "some/key") {
 			want := "no answer within 30s"
@@ -81,7 +83,8 @@ func TestDeadline(t *testing.T) {
 				t.Errorf("%s: got %v, want %q and the key", name, err, want)
 			}
 		}
-		if took := time.Since(start); took != 6*30*time.Second+60*time.Second {
+		// The put and the upload are made once, the five others in as many attempts as there are.
+		if took := time.Since(start); took != time.Duration(1+5*Attempts)*30*time.Second+60*time.Second {
 			t.Errorf("took %v", took)
 		}
 	})
@@ -180,19 +183,22 @@ func TestUploadPassesErrors(t *testing.T) {
 	}
 }
 
-// A lossyBucket fails the first write of an object, and then goes on as if nothing had been.
-type lossyBucket struct{ stub }
-
-func (l *lossyBucket) NewTypedWriter(context.Context, string, string, *driver.WriterOptions) (driver.Writer, error) {
-	return new(lossyWriter), nil
+// A lossyBucket fails the first write of an object with err, and then goes on as if nothing had been.
+type lossyBucket struct {
+	stub
+	err error
 }
 
-type lossyWriter struct{ failed bool }
+func (l *lossyBucket) NewTypedWriter(context.Context, string, string, *driver.WriterOptions) (driver.Writer, error) {
+	return &lossyWriter{err: l.err}, nil
+}
 
-func (w *lossyWriter) Write(p []byte) (int, error) {
-	if !w.failed {
-		w.failed = true
-		return 0, errors.New("lost")
+type lossyWriter struct{ err error }
+
+func (w *lossyWriter) Write(p []byte) (n int, err error) {
+	if w.err != nil {
+		err, w.err = w.err, nil
+		return 0, err
 	}
 	return len(p), nil
 }
@@ -200,7 +206,7 @@ func (w *lossyWriter) Close() error { return nil }
 
 // TestUploadKeepsErrors has a callback that does not look at them.
 func TestUploadKeepsErrors(t *testing.T) {
-	b := New(blob.NewBucket(&lossyBucket{}))
+	b := New(blob.NewBucket(&lossyBucket{err: errors.New("lost")}))
 	err := b.Upload(t.Context(), "k", func(w io.Writer) error {
 		for range 3 {
 			if _, err := w.Write([]byte("a")); err == nil {
@@ -239,6 +245,7 @@ func TestErrorKinds(t *testing.T) {
 		{&serviceError{"SlowDown", 503}, unknown, false, false, false},
 	} {
 		b := New(blob.NewBucket(&stub{code: test.code, fail: func(context.Context) error { return test.err }}))
+		b.SetWait(NoWait)
 		_, err := b.Get(t.Context(), "k", 10)
 		if errors.Is(err, ErrNotExist) != test.absent || errors.Is(err, errNoBucket) != test.noBucket || err == nil {
 			t.Errorf("get, %v: %v", test.err, err)
@@ -268,22 +275,27 @@ func (s *shortBucket) NewRangeReader(context.Context, string, int64, int64, *dri
 
 func TestSizesThatLie(t *testing.T) {
 	open := func(size int64, data string) *Bucket {
-		return New(blob.NewBucket(&shortBucket{size: size, data: data}))
+		b := New(blob.NewBucket(&shortBucket{size: size, data: data}))
+		b.SetWait(NoWait)
+		return b
 	}
-	if _, err := open(10, "short").Get(t.Context(), "k", 100); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("truncated: %v", err)
-	}
-	if _, err := open(1, "a long text").Get(t.Context(), "k", 10); err == nil {
-		t.Error("an object above the limit, but not by its header: no error")
-	}
-	if got, err := open(1, "a long text").Get(t.Context(), "k", 11); err != nil || string(got) != "a long text" {
-		t.Errorf("header says 1: %q, %v", got, err)
+	for _, test := range []struct {
+		size  int64
+		data  string
+		limit int64
+	}{{10, "short", 100}, {10, "", 100}, {1, "a long text", 100}, {1, "a long text", 10}, {0, "a long text", 100}, {0, "a", 0}} {
+		if got, err := open(test.size, test.data).Get(t.Context(), "k", test.limit); !errors.Is(err, errLength) {
+			t.Errorf("header says %d, body %q: got %q, %v", test.size, test.data, got, err)
+		}
 	}
 	if got, err := open(0, "a long text").GetRange(t.Context(), "k", 5, 6); err != nil || !bytes.Equal(got, []byte("a long")) {
 		t.Errorf("range, header says 0: %q, %v", got, err)
 	}
-	if _, err := open(1<<40, "short").GetRange(t.Context(), "k", 0, 6); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := open(1<<40, "short").GetRange(t.Context(), "k", 0, 6); !errors.Is(err, errLength) {
 		t.Errorf("range, truncated: %v", err)
+	}
+	if _, err := open(5, "short").GetRange(t.Context(), "k", 0, 6); !errors.Is(err, errTooShort) {
+		t.Errorf("range beyond the end: %v", err)
 	}
 }
 

@@ -1,8 +1,14 @@
 package objstore
 
 import (
+	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/url"
+	"syscall"
 
 	"gocloud.dev/gcerrors"
 )
@@ -11,10 +17,19 @@ var (
 	// ErrExist is returned by PutIfAbsent when the key is taken. It does not say by whom: see the package comment.
 	ErrExist = errors.New("graft: object already exists")
 
+	// ErrRefused is returned by PutIfAbsent when the put surely did not happen and will not: see the package comment.
+	ErrRefused = errors.New("graft: put refused")
+
 	// ErrNotExist is returned by Get and GetRange when the bucket answered that it has no such object, and by
 	// nothing less certain than that.
 	ErrNotExist = errors.New("graft: object does not exist")
 )
+
+// errLength comes with a body that is shorter or longer than its answer said.
+var errLength = fmt.Errorf("graft: wrong length of answer: %w", io.ErrUnexpectedEOF)
+
+// errTooShort comes with a range that the object does not have.
+var errTooShort = fmt.Errorf("graft: object ends before: %w", io.ErrUnexpectedEOF)
 
 var (
 	errClosed   = errors.New("graft: bucket is closed")
@@ -63,6 +78,56 @@ func isConflict(err error) bool {
 // isDefinite reports whether err is the bucket's own answer rather than the lack of one.
 func isDefinite(err error) bool {
 	return kindOf(err) != kindOther || isConflict(err)
+}
+
+// isRefusal reports whether err is an answer after which a put surely did not happen and will not.
+func isRefusal(err error) bool {
+	switch status := httpStatus(err); status {
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusPreconditionFailed, http.StatusTooManyRequests:
+		return false
+	default:
+		return status/100 == 4
+	}
+}
+
+// isUnsent reports whether err says that no connection came about, and so no request was sent.
+func isUnsent(err error) bool {
+	var op *net.OpError
+	var dns *net.DNSError
+	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") || errors.As(err, &dns) || isUntrusted(err)
+}
+
+// isUntrusted reports whether err says that the server did not prove who it is.
+func isUntrusted(err error) bool {
+	var cert *tls.CertificateVerificationError
+	return errors.As(err, &cert)
+}
+
+// isTransient reports whether the same request may do better a moment later.
+func isTransient(err error) bool {
+	if isDefinite(err) || isUntrusted(err) || errors.Is(err, errTooShort) {
+		return false
+	}
+	if status := httpStatus(err); status/100 > 2 {
+		return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests ||
+			status/100 == 5 && status != http.StatusNotImplemented
+	}
+	return gcerrors.Code(err) == gcerrors.ResourceExhausted || isUnsent(err) || isBroken(err)
+}
+
+// isBroken reports whether err says that the connection broke, or ended too early.
+func isBroken(err error) bool {
+	for _, target := range []error{
+		io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, net.ErrClosed,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	var request *url.Error // what http.Client makes of all that came instead of an answer
+	var op *net.OpError
+	var timeout net.Error // file systems give these, too
+	return errors.As(err, &request) || errors.As(err, &op) || errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // serviceCode returns the error code that the service sent, as SDKs give it, or "".

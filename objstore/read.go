@@ -28,14 +28,12 @@ func (b *Bucket) Get(ctx context.Context, key string, limit int64) ([]byte, erro
 		if r.Size() > limit {
 			return fmt.Errorf("object of %d bytes is larger than the limit of %d", r.Size(), limit)
 		}
-		data, err = b.readAll(r, r.Size(), min(limit, math.MaxInt64-1)+1)
+		data, err = b.readAll(r, r.Size(), min(r.Size(), math.MaxInt64-1)+1)
 		switch size := int64(len(data)); {
 		case err != nil:
 			return err
-		case size < r.Size():
-			return fmt.Errorf("got %d of %d bytes: %w", size, r.Size(), io.ErrUnexpectedEOF)
-		case size > limit:
-			return fmt.Errorf("object of %d bytes or more is larger than the limit of %d", size, limit)
+		case size != r.Size():
+			return fmt.Errorf("got %d of %d bytes: %w", size, r.Size(), errLength)
 		}
 		return nil
 	})
@@ -67,10 +65,13 @@ func (b *Bucket) GetRange(ctx context.Context, key string, off, length int64) ([
 		}
 		defer r.Close()
 		data, err = b.readAll(r, min(length, r.Size()-off), length)
-		if err == nil && int64(len(data)) < length {
-			err = errShort(off, length, len(data))
+		switch got := len(data); {
+		case err != nil || int64(got) == length:
+			return err
+		case r.Size()-off < length:
+			return errShort(off, length, got)
 		}
-		return err
+		return fmt.Errorf("offset %d: got %d of %d bytes: %w", off, len(data), length, errLength)
 	})
 	if err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (b *Bucket) GetRange(ctx context.Context, key string, off, length int64) ([
 }
 
 func errShort(off, want int64, got int) error {
-	return fmt.Errorf("offset %d: wanted %d bytes, got %d: %w", off, want, got, io.ErrUnexpectedEOF)
+	return fmt.Errorf("offset %d: wanted %d bytes, got %d: %w", off, want, got, errTooShort)
 }
 
 // readAll reads r to its end, or to limit bytes. It expects expect bytes, and allocates no more before it has read
@@ -135,8 +136,10 @@ const (
 	nextPages = 1000
 )
 
-// List returns the keys that begin with prefix, in byte order where the bucket lists in order. An error ends the
-// listing, and comes with an empty key. Each page is a request with a deadline of its own.
+// List returns the keys that begin with prefix, in the order in which the bucket gives them: byte order on most, none
+// on some (S3 directory buckets). It goes on over empty pages until the bucket says that there is no more. An error ends
+// the listing, and comes with an empty key. Each page of up to 1000 keys is a request with a deadline of its own, even
+// if the bucket gives them in smaller ones.
 func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		token, size := blob.FirstPageToken, firstPage

@@ -2,6 +2,7 @@ package objstore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,16 +28,23 @@ const (
 	slowLine     = 128 << 10
 )
 
-// PutIfAbsent puts an object at key by one conditional request. It returns ErrExist when the key is taken; after any
-// other error the outcome is unknown. Data of more than MaxConditional bytes is refused before anything is sent.
+// PutIfAbsent puts an object at key by one conditional request. It returns ErrExist when the key is taken, and an error
+// that is ErrRefused when the put surely did not happen; after any other the outcome is unknown: see the package comment.
+// Data of more than MaxConditional bytes is refused before anything is sent.
 //
 // data must not change during the call, nor after it has failed: a cancelled request may still be reading it.
 func (b *Bucket) PutIfAbsent(ctx context.Context, key string, data []byte) error {
 	if len(data) > MaxConditional {
-		return fmt.Errorf("put %q: %d bytes are more than the %d of a conditional put", b.prefix+key, len(data), MaxConditional)
+		return fmt.Errorf("%w: put %q: %d bytes are more than the %d of a conditional put", ErrRefused, b.prefix+key, len(data), MaxConditional)
 	}
-	conflict := false
-	err := b.request(ctx, opPut, key, func(ctx context.Context) error {
+	return b.backoff.run(ctx, func() (bool, error) { return b.putOnce(ctx, key, data) })
+}
+
+// putOnce is one attempt of PutIfAbsent. It may be repeated only if it was never sent.
+func (b *Bucket) putOnce(ctx context.Context, key string, data []byte) (again bool, err error) {
+	var begun, conflict, unsent, refused bool
+	again, err = b.attempt(ctx, opPut, key, func(ctx context.Context) error {
+		begun = true
 		b.counts.puts.Add(1)
 		b.counts.bytesOut.Add(int64(len(data)))
 		// Not WriteAll, which panics with azureblob; not the default buffer, which is 16 MiB with gcsblob.
@@ -47,21 +55,33 @@ func (b *Bucket) PutIfAbsent(ctx context.Context, key string, data []byte) error
 		})
 		// A closed bucket answers with the same code as a conflict.
 		conflict = err != nil && isConflict(err) && !b.innerClosed(ctx)
+		unsent, refused = isUnsent(err), isRefusal(err)
 		return err
 	})
-	if conflict {
-		return fmt.Errorf("put %q: %w", b.prefix+key, ErrExist)
+	switch {
+	case conflict:
+		return false, fmt.Errorf("put %q: %w", b.prefix+key, ErrExist)
+	case err != nil && (!begun || unsent || refused):
+		return again && unsent, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	return err
+	return false, err
 }
 
 // Upload puts the object at key that write writes, unconditionally, as a stream in bounded memory. If write returns
 // an error nothing appears at the key, and Upload returns that error, wrapped. Upload ends with the context, and when
 // write has written nothing for 60 seconds; write must return when the writer gives it an error, and must not use the
 // writer after that. The writer is not safe for concurrent use, and does not buffer: small writes are slow.
+//
+// When the bucket fails, Upload may call write again, with another writer: it must then write the same bytes from the
+// start, or return an error if it cannot.
 func (b *Bucket) Upload(ctx context.Context, key string, write func(w io.Writer) error) error {
+	return b.backoff.run(ctx, func() (bool, error) { return b.uploadOnce(ctx, key, write) })
+}
+
+// uploadOnce is one attempt of Upload. One that stalled is not repeated: it may have been write that did.
+func (b *Bucket) uploadOnce(ctx context.Context, key string, write func(w io.Writer) error) (again bool, err error) {
 	if err := b.usable(ctx, opUpload, key); err != nil {
-		return err
+		return false, err
 	}
 	b.counts.puts.Add(1)
 	uctx, cancel := context.WithCancelCause(ctx)
@@ -70,16 +90,18 @@ func (b *Bucket) Upload(ctx context.Context, key string, write func(w io.Writer)
 	u.stall = time.AfterFunc(b.stallTimeout, func() { cancel(errStalled) })
 	defer u.stall.Stop()
 
-	err := u.run(b.prefix+key, write)
+	err = u.run(b.prefix+key, write)
 	switch {
 	case err == nil:
-		return nil
+		return false, nil
 	case context.Cause(uctx) == errStalled:
-		return fmt.Errorf("upload %q: no progress within %v: %w", b.prefix+key, b.stallTimeout, b.secrets.hide(err))
+		return false, fmt.Errorf("upload %q: no progress within %v: %w", b.prefix+key, b.stallTimeout, b.secrets.hide(err))
 	case u.refused:
-		return fmt.Errorf("upload %q: %w", b.prefix+key, err)
+		return false, fmt.Errorf("upload %q: %w", b.prefix+key, err)
 	}
-	return b.explain(ctx, opUpload, key, err)
+	// write may have lost the chain of the writer's error.
+	again = ctx.Err() == nil && isTransient(cmp.Or(u.err, err))
+	return again, b.explain(ctx, opUpload, key, err)
 }
 
 // upload is one Upload, and the writer that its callback gets.
