@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
 
 	"gocloud.dev/blob"
@@ -112,77 +110,3 @@ func errUnknownScheme(scheme string) error {
 	}
 	return fmt.Errorf("unknown scheme %q (known: %s)", scheme, strings.Join(mux.BucketSchemes(), ", "))
 }
-
-const redacted = "xxxxx"
-
-// redactURL returns u as text without user info, values of query parameters, and what does not belong in a URL of ours.
-func redactURL(u *url.URL) string {
-	r := *u
-	if r.User != nil {
-		r.User = url.User(redacted)
-	}
-	if r.Opaque != "" {
-		r.Opaque = redacted
-	}
-	if r.Fragment != "" {
-		r.Fragment, r.RawFragment = redacted, ""
-	}
-	var params []string
-	for name := range r.Query() {
-		params = append(params, url.QueryEscape(name)+"="+redacted)
-	}
-	slices.Sort(params)
-	r.RawQuery = strings.Join(params, "&")
-	return r.String()
-}
-
-// A redactor takes the parts of a URL that may be secret out of error texts. The nil redactor takes out nothing.
-type redactor struct{ replacer *strings.Replacer }
-
-// newRedactor returns the redactor for the URL u, without its prefix, that was given as urlstr.
-func newRedactor(urlstr string, u *url.URL) *redactor {
-	hidden := map[string]string{urlstr: redactURL(u), u.String(): redactURL(u)}
-	secret := func(s string) {
-		// Shorter ones are no secrets, and would garble the text.
-		if len(s) >= 4 && s != "true" && s != "false" {
-			hidden[s] = redacted
-			hidden[url.QueryEscape(s)] = redacted
-			hidden[url.PathEscape(s)] = redacted
-		}
-	}
-	if u.User != nil {
-		password, _ := u.User.Password()
-		secret(u.User.Username())
-		secret(password)
-	}
-	for _, values := range u.Query() {
-		secret(values[0])
-	}
-	var pairs []string
-	// A replacer prefers earlier pairs: whole URLs before what is in them.
-	for _, old := range slices.SortedFunc(maps.Keys(hidden), func(a, b string) int { return len(b) - len(a) }) {
-		pairs = append(pairs, old, hidden[old])
-	}
-	return &redactor{strings.NewReplacer(pairs...)}
-}
-
-// hide returns err, with another text if its own shows a secret.
-func (r *redactor) hide(err error) error {
-	if r == nil || err == nil {
-		return err
-	}
-	text := err.Error()
-	if shown := r.replacer.Replace(text); shown != text {
-		return &redactedError{shown, err}
-	}
-	return err
-}
-
-// A redactedError has the text of err without its secrets.
-type redactedError struct {
-	text string
-	err  error
-}
-
-func (e *redactedError) Error() string { return e.text }
-func (e *redactedError) Unwrap() error { return e.err }
