@@ -28,3 +28,6 @@ func Hide(err error) error { return (*redactor)(nil).hide(err) }
 func FailingBlob(err error) *blob.Bucket {
 	return blob.NewBucket(&stub{fail: func(context.Context) error { return err }})
 }
+
+// SetAttempts replaces the number of attempts.
+func (b *Bucket) SetAttempts(n int) { b.backoff.attempts = n }
