@@ -165,7 +165,7 @@ func (b *Bucket) explain(ctx context.Context, op operation, key string, err erro
 	switch kindOf(err) {
 	case kindNoBucket:
 		return fmt.Errorf("%s: %w", what, errNoBucket)
-	case kindNotFound, kindNotFoundUnclear:
+	case kindNotFound:
 		return fmt.Errorf("%s: %w", what, op.absent)
 	}
 	hidden := b.secrets.hide(err)

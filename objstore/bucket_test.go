@@ -233,7 +233,7 @@ func TestErrorKinds(t *testing.T) {
 		{errors.New("x"), conflict, false, true, false},
 		{errors.New("x"), unknown, false, false, false},
 		{&serviceError{"NoSuchKey", 404}, notFound, true, false, false},
-		{&serviceError{"NotFound", 404}, notFound, true, false, false},
+		{&serviceError{"NotFound", 404}, notFound, false, false, false}, // from the status alone
 		{&serviceError{"NoSuchBucket", 404}, notFound, false, false, true},
 		{&serviceError{"NotFound", 301}, notFound, false, false, false},
 		{&serviceError{"", 301}, notFound, false, false, false},

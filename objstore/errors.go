@@ -45,7 +45,7 @@ type kind int
 const (
 	kindOther           kind = iota
 	kindNotFound             // the object is absent
-	kindNotFoundUnclear      // the object is absent, or the bucket is
+	kindNotFoundUnclear      // 404 without a reason: the object is absent, or the bucket, or a proxy knows neither
 	kindNoBucket
 )
 
@@ -62,7 +62,7 @@ func kindOf(err error) kind {
 	switch {
 	case code == "NoSuchKey", code == "" && status == 0:
 		return kindNotFound
-	case code == "NotFound": // from the status alone, as in all answers to HEAD
+	case code == "NotFound": // from the status alone, as in all answers to HEAD; others come with a reason
 		return kindNotFoundUnclear
 	}
 	return kindOther

@@ -21,9 +21,18 @@ import (
 	"graft/objstore"
 )
 
+// A Limit is something that a kind of bucket cannot do, and that graft does not need.
+type Limit int
+
+// PlainKeys is the limit of servers that keep each object at the path that is its key. An object cannot have the key of
+// another one's folder (MinIO takes it, and leaves the other out of listings; Versity's gateway answers 409), and the
+// parts of keys are plain file names.
+const PlainKeys Limit = 1
+
 // Run runs the suite. Every call of open gives another handle on one bucket, and leaves the closing to t.Cleanup. The
-// suite keeps to keys under a random prefix, and leaves objects there.
-func Run(t *testing.T, open func(t *testing.T) *objstore.Bucket) {
+// suite keeps to keys under a random prefix, and leaves objects there. It leaves out what the limits name.
+func Run(t *testing.T, open func(t *testing.T) *objstore.Bucket, limits ...Limit) {
+	plain := slices.Contains(limits, PlainKeys)
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, b, other *objstore.Bucket, dir string)
@@ -34,9 +43,9 @@ func Run(t *testing.T, open func(t *testing.T) *objstore.Bucket) {
 		{"GetRange", testGetRange},
 		{"Upload", testUpload},
 		{"UploadFails", testUploadFails},
-		{"Delete", testDelete},
-		{"List", testList},
-		{"Keys", testKeys},
+		{"Delete", func(t *testing.T, b, other *objstore.Bucket, dir string) { testDelete(t, b, other, dir, plain) }},
+		{"List", func(t *testing.T, b, other *objstore.Bucket, dir string) { testList(t, b, other, dir, plain) }},
+		{"Keys", func(t *testing.T, b, other *objstore.Bucket, dir string) { testKeys(t, b, other, dir, plain) }},
 		{"Context", testContext},
 		{"Stats", testStats},
 	} {
@@ -187,16 +196,20 @@ func testUploadFails(t *testing.T, b, other *objstore.Bucket, dir string) {
 	}
 }
 
-func testDelete(t *testing.T, b, other *objstore.Bucket, dir string) {
+func testDelete(t *testing.T, b, other *objstore.Bucket, dir string, plain bool) {
 	ctx := t.Context()
+	near := dir + "a/b"
+	if plain {
+		near = dir + "ab"
+	}
 	put(t, b, dir+"a", []byte("a"))
-	put(t, b, dir+"a/b", []byte("b"))
+	put(t, b, near, []byte("b"))
 	for range 2 {
 		if err := other.Delete(ctx, dir+"a"); err != nil {
 			t.Fatal(err)
 		}
 		wantAbsent(t, b, dir+"a")
-		wantObject(t, b, dir+"a/b", []byte("b"))
+		wantObject(t, b, near, []byte("b"))
 	}
 	put(t, b, dir+"a", []byte("again"))
 	wantObject(t, other, dir+"a", []byte("again"))
@@ -205,12 +218,15 @@ func testDelete(t *testing.T, b, other *objstore.Bucket, dir string) {
 	}
 }
 
-func testList(t *testing.T, b, other *objstore.Bucket, dir string) {
-	want := []string{"A", "a", "a-", "a/", "a/b", "a/b/c", "a/c", "a0", "ab", "z"} // by bytes
-	for i := range 130 {                                                           // more than one page
+func testList(t *testing.T, b, other *objstore.Bucket, dir string, plain bool) {
+	want := []string{"A", "a-", "a/b/c", "a/c", "a0", "ab", "z"}
+	if !plain {
+		want = append(want, "a", "a/", "a/b")
+	}
+	for i := range 130 { // more than one page
 		want = append(want, fmt.Sprintf("log/%016x", ^uint64(i)))
 	}
-	slices.Sort(want)
+	slices.Sort(want) // by bytes
 	for _, i := range slices.Backward(want) {
 		put(t, b, dir+i, []byte(i))
 	}
@@ -222,7 +238,7 @@ func testList(t *testing.T, b, other *objstore.Bucket, dir string) {
 			}
 		}
 		if got := slices.Collect(keysOf(t, other, dir+prefix)); !slices.Equal(got, expect) {
-			t.Errorf("prefix %q: got %q, want %q", prefix, got, expect)
+			t.Errorf("prefix %q: got %d keys, want %d; %s", prefix, len(got), len(expect), difference(got, expect))
 		}
 	}
 	for key, err := range other.List(t.Context(), dir+"log/") {
@@ -233,12 +249,37 @@ func testList(t *testing.T, b, other *objstore.Bucket, dir string) {
 	}
 }
 
+// difference says where got differs from want.
+func difference(got, want []string) string {
+	at := func(keys []string, i int) string {
+		if i < len(keys) {
+			return fmt.Sprintf("%q", keys[i])
+		}
+		return "nothing"
+	}
+	i := 0
+	for i < min(len(got), len(want)) && got[i] == want[i] {
+		i++
+	}
+	return fmt.Sprintf("at %d: got %s, want %s", i, at(got, i), at(want, i))
+}
+
+// oddKeys are no keys of graft's.
+var oddKeys = []string{
+	"volumes", "volumes/x", "volumes/x/log",
+	"segments", "segments/x/y", "x/log/a/b", "x/log/a", "..a", "a..", ".tmp", ".tmp/x", ".", "...", "x/.hidden",
+	"con", "NUL.txt", "x/Com1", "a b", "a.", "a ", "a:b", "a*?<>|\"", `a\b`, "a%2Fb", "a%", "%", "%-", "a%2e", "~", "ü", "☺☺", "a\nb",
+}
+
 // testKeys has keys that a file system could confuse with others, or with what is not the bucket's.
-func testKeys(t *testing.T, b, other *objstore.Bucket, dir string) {
+func testKeys(t *testing.T, b, other *objstore.Bucket, dir string, plain bool) {
 	keys := []string{
-		"volumes/74ggbzxuMf-2uAg2sRyg9J/log/fffffffffffffffe", "segments/74ggbzxuMf2uAg2sRyg9J", "volumes", "volumes/x", "volumes/x/log",
-		"segments", "segments/x/y", "x/log/a/b", "x/log/a", "..a", "a..", ".tmp", ".tmp/x", ".", "...", "x/.hidden",
-		"con", "NUL.txt", "x/Com1", "a b", "a.", "a ", "a:b", "a*?<>|\"", `a\b`, "a%2Fb", "a%", "%", "%-", "a%2e", "~", "ü", "☺☺", "a\nb",
+		"volumes/74ggbzxuMf-2uAg2sRyg9J/log/fffffffffffffffe", "volumes/74ggbzxuMf2uAg2sRyg9J/pins/74ggbzxuMf2uAg2sRyg9K",
+		"volumes/74ggbzxuMf2uAg2sRyg9J/checkpoints/fffffffffffffffe-JBSWY3DP", "volumes/74ggbzxuMf2uAg2sRyg9J/floors/fffffffffffffffe",
+		"segments/74ggbzxuMf2uAg2sRyg9J", "segments/74ggbzxuMf2uAg2sRyg9j",
+	}
+	if !plain {
+		keys = append(keys, oddKeys...)
 	}
 	for _, key := range keys {
 		put(t, b, dir+key, []byte(key))
@@ -252,7 +293,7 @@ func testKeys(t *testing.T, b, other *objstore.Bucket, dir string) {
 	slices.Sort(keys)
 	// Sorted, because s3blob escapes some of these and they are listed where the escaped ones belong.
 	if got := slices.Sorted(keysOf(t, other, dir)); !slices.Equal(got, keys) {
-		t.Errorf("listed %q, want %q", got, keys)
+		t.Errorf("listed %d keys, want %d; %s", len(got), len(keys), difference(got, keys))
 	}
 }
 

@@ -1,34 +1,39 @@
 package s3_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"go.uber.org/goleak"
 
+	"graft/internal/testserver"
 	"graft/objstore"
 	"graft/objstore/objstoretest"
 	_ "graft/objstore/s3"
 )
 
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// setEnv has the SDK take the credentials that all test servers know.
+func setEnv(t *testing.T) {
+	t.Helper()
+	for name, value := range testserver.Env(t.TempDir()) {
+		t.Setenv(name, value)
+	}
+}
+
 // newServer starts a server with one bucket and returns the URL of a bucket of the given name on it.
 func newServer(t *testing.T) (urlOf func(bucket string) string) {
 	t.Helper()
-	none := filepath.Join(t.TempDir(), "none")
-	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "testsecret", "AWS_EC2_METADATA_DISABLED": "true",
-		"AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none,
-	} {
-		t.Setenv(name, value)
-	}
-	os.Unsetenv("AWS_PROFILE")
+	setEnv(t)
 	backend := s3mem.New()
 	if err := backend.CreateBucket("graft"); err != nil {
 		t.Fatal(err)
@@ -36,9 +41,7 @@ func newServer(t *testing.T) (urlOf func(bucket string) string) {
 	logger := gofakes3.StdLog(log.New(io.Discard, "", 0))
 	server := httptest.NewServer(gofakes3.New(backend, gofakes3.WithLogger(logger)).Server())
 	t.Cleanup(server.Close)
-	return func(bucket string) string {
-		return "s3://" + bucket + "?endpoint=" + server.URL + "&use_path_style=true&region=us-east-1"
-	}
+	return func(bucket string) string { return testserver.BucketURL(server.URL, bucket) }
 }
 
 func open(t *testing.T, bucketURL string) *objstore.Bucket {
@@ -54,6 +57,28 @@ func open(t *testing.T, bucketURL string) *objstore.Bucket {
 func TestConformance(t *testing.T) {
 	urlOf := newServer(t)
 	objstoretest.Run(t, func(t *testing.T) *objstore.Bucket { return open(t, urlOf("graft")) })
+}
+
+func TestMinIOConformance(t *testing.T)   { testConformance(t, testserver.MinIO) }
+func TestVersityConformance(t *testing.T) { testConformance(t, testserver.Versity) }
+
+func testConformance(t *testing.T, kind testserver.Kind) {
+	setEnv(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	server, err := kind.Start(ctx, t.TempDir())
+	if errors.Is(err, testserver.ErrAbsent) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	objstoretest.Run(t, func(t *testing.T) *objstore.Bucket { return open(t, server.URL()) }, objstoretest.PlainKeys)
 }
 
 func TestNoSuchBucket(t *testing.T) {
