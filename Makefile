@@ -5,9 +5,16 @@ STATIC     = $(GO) tool -modfile=tools.mod staticcheck
 TARGETS    = linux/amd64 linux/arm64 windows/amd64 darwin/arm64 android/arm64
 FUZZTIME  ?= 5s
 
-.PHONY: check format vet staticcheck tidy test race fuzz bench cross generate generated rename
+# Where the real S3 servers are that tests start if they are there (internal/testserver looks in the same place).
+CACHE          = $(or $(XDG_CACHE_HOME),$(firstword $(wildcard $(HOME)/Library/Caches) $(HOME)/.cache))
+GRAFT_SERVERS ?= $(CACHE)/graft/servers
+export GRAFT_SERVERS
+MINIO          = github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
+VERSITY        = github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
-check: format vet staticcheck tidy cross test race fuzz bench generated
+.PHONY: check format vet staticcheck tidy test race toxic fuzz bench cross servers generate generated rename
+
+check: format vet staticcheck tidy cross test race toxic fuzz bench generated
 
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
@@ -15,6 +22,7 @@ format:
 vet:
 	$(GO) vet ./...
 	$(GO) -C bench vet ./...
+	$(GO) -C internal/toxitest vet ./...
 
 staticcheck:
 	$(STATIC) ./...
@@ -22,6 +30,7 @@ staticcheck:
 tidy:
 	$(GO) mod tidy -diff
 	$(GO) -C bench mod tidy -diff
+	$(GO) -C internal/toxitest mod tidy -diff
 
 # The README's command.
 test:
@@ -29,6 +38,21 @@ test:
 
 race:
 	$(GO) test -race -shuffle=on ./...
+
+# Buckets over bad lines.
+toxic:
+	$(GO) -C internal/toxitest test -race -shuffle=on ./...
+
+# Installs the servers: about four minutes on two cores. Without them their tests say so and skip.
+servers: $(foreach server,$(MINIO) $(VERSITY),$(GRAFT_SERVERS)/.$(notdir $(server)))
+
+$(GRAFT_SERVERS)/.$(notdir $(MINIO)):
+	GOBIN="$(GRAFT_SERVERS)" $(GO) install $(MINIO)
+	touch "$@"
+
+$(GRAFT_SERVERS)/.$(notdir $(VERSITY)):
+	GOBIN="$(GRAFT_SERVERS)" $(GO) install $(VERSITY)
+	touch "$@"
 
 # Every fuzz target for a moment; their corpora are run by test as well.
 fuzz:
@@ -68,6 +92,7 @@ rename:
 	sed -i.old "s#module=$$old#module=$(MODULE)#" buf.gen.yaml && \
 	$(GO) mod edit -module "$(MODULE)" && \
 	$(GO) mod edit -module "$(MODULE)/bench" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../" bench/go.mod && \
+	$(GO) mod edit -module "$(MODULE)/internal/toxitest" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../../" internal/toxitest/go.mod && \
 	$(GO) mod edit -module "$(MODULE)/tools" tools.mod
 	find . -name '*.old' -delete
 	gofmt -w .
