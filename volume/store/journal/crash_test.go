@@ -39,6 +39,9 @@ func script(w *world, once bool) error {
 			if err := w.open(false); err != nil {
 				return err
 			}
+		case i == 15 || i == 35:
+			w.release(w.last())
+			_ = w.trim()
 		case i == 30:
 			w.release(w.last())
 			_ = w.j.Close()
@@ -147,6 +150,7 @@ func TestPowerCuts(t *testing.T) {
 					w.release(rapid.SampledFrom(w.log).Draw(t, "record").seq)
 				}
 			},
+			"trim": func(*rapid.T) { _ = w.trim() },
 			"fault": func(t *rapid.T) {
 				at := w.fs.Ops() + rapid.IntRange(0, 12).Draw(t, "operations from now")
 				fault := rapid.SampledFrom([]string{"nothing happened", "but it happened", "short"}).Draw(t, "flavour")
@@ -196,6 +200,11 @@ func TestLeftoversNeverFollow(t *testing.T) {
 			}
 			if r.IntN(3) == 0 {
 				w.release(w.last() - uint64(r.IntN(2)))
+			}
+			if r.IntN(3) == 0 {
+				if err := w.trim(); err != nil {
+					t.Fatal(err)
+				}
 			}
 			w.cut(r.Uint64())
 			w.mustOpen(true)

@@ -154,6 +154,38 @@ func (j *Journal) poison(cause error) error {
 	return j.mu.stopped
 }
 
+// Trim gives space back to the file system: when all records are released it leaves one small file, as Close does. Else
+// it does nothing. After an error the journal is as good as before.
+func (j *Journal) Trim() error {
+	j.append.Lock()
+	defer j.append.Unlock()
+	j.lockTurn()
+	defer j.endTurn(0)
+	files, err := j.takeReleased()
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	files[0].pos = fileHeader
+	if err := j.trim(files); err != nil {
+		return fmt.Errorf("trim journal: %w", err)
+	}
+	return nil
+}
+
+// takeReleased gives all files, of which the journal keeps but the first, to be filled anew. It gives none when there
+// are live records, or nothing to trim.
+func (j *Journal) takeReleased() ([]*file, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	files := j.mu.files
+	if j.mu.stopped != nil || j.mu.used > 0 || len(files) == 0 || len(files) == 1 && files[0].size <= j.opts.firstSize() {
+		return nil, j.mu.stopped
+	}
+	files[0].last = 0
+	j.mu.files = files[:1:1]
+	return files, nil
+}
+
 // Close closes the files and syncs nothing. When all records are released it leaves one small file. It may be called
 // again.
 func (j *Journal) Close() error {
@@ -162,31 +194,34 @@ func (j *Journal) Close() error {
 	j.lockTurn()
 	defer j.endTurn(0)
 	j.mu.Lock()
-	files, trim := j.mu.files, j.mu.stopped == nil && j.mu.used == 0
+	files, trim := j.mu.files, j.mu.stopped == nil && j.mu.used == 0 && len(j.mu.files) > 0
 	j.mu.files = nil
 	if j.mu.stopped == nil || errors.Is(j.mu.stopped, ErrPoisoned) {
 		j.mu.stopped = fmt.Errorf("journal: %w", fs.ErrClosed)
 	}
 	j.mu.Unlock()
 	if trim {
-		return j.trim(files)
+		return errors.Join(j.trim(files), files[0].Close())
 	}
 	return closeFiles(files)
 }
 
-// trim removes all files but one, and cuts that. It matters to nobody how much of this a power cut undoes; that it is
-// decided before the next record is written, lest a leftover comes back and follows it, is up to recovery, 1 and 5.
+// trim removes all files but the first, and cuts that. Their records are released: it matters to nobody how much of
+// this a power cut undoes, and a leftover that comes back follows no record.
+//
+//   - While the journal is open, new records have higher numbers than all leftovers, and name none of them. What is left
+//     of a file that could not be removed goes when another is made under its name, and its name and content are
+//     durable then before a record is written.
+//   - After the next Open numbers may begin below those of leftovers that are gone. That they are is decided before the
+//     next record is written: recovery, 1 and 5.
 func (j *Journal) trim(files []*file) error {
-	if len(files) == 0 {
-		return nil
-	}
 	var errs []error
 	if first := files[0]; first.size > j.opts.firstSize() {
-		errs = append(errs, first.Truncate(j.opts.firstSize()))
+		first.size = j.opts.firstSize() // at least, should it fail
+		errs = append(errs, first.Truncate(first.size))
 	}
-	errs = append(errs, closeFiles(files))
 	for _, f := range files[1:] {
-		errs = append(errs, j.fs.Remove(f.name))
+		errs = append(errs, f.Close(), j.fs.Remove(f.name))
 	}
 	return errors.Join(errs...)
 }

@@ -115,6 +115,66 @@ func TestCloseTrims(t *testing.T) {
 	}
 }
 
+// TestTrim fills three files, trims them while the journal is open, and fills them once more.
+func TestTrim(t *testing.T) {
+	w := newWorld(t, small)
+	w.mustOpen(false)
+	if err := w.trim(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for range 7 {
+			if err := w.append(1000); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, released := range []uint64{w.last() - 1, w.last()} {
+			w.release(released)
+			if err := w.trim(); err != nil {
+				t.Fatal(err)
+			}
+			want := 3
+			if released == w.last() {
+				want = 1
+			}
+			if names := mustList(t, w.fs); len(names) != want || w.fs.Handles() != want {
+				t.Fatalf("%d of %d released: files %q, %d open", released, w.last(), names, w.fs.Handles())
+			}
+			if f := w.j.mu.files[0]; want == 1 && (len(w.fs.Content(f.name)) != int(small.firstSize()) || f.pos != fileHeader) {
+				t.Fatalf("left are %d bytes, to be filled from %d on", len(w.fs.Content(f.name)), f.pos)
+			}
+		}
+	}
+	if err := w.append(300); err != nil {
+		t.Fatal(err)
+	}
+	w.kill()
+	w.mustOpen(false)
+}
+
+// TestTrimOfStoppedJournal wants the reason why a journal cannot be trimmed, and its files as they were.
+func TestTrimOfStoppedJournal(t *testing.T) {
+	fsys := crashfs.New()
+	j, _ := mustOpen(t, fsys, 0, small)
+	mustSync(t, j, mustAppend(t, j, strings.Repeat("x", 3000)))
+	seq := mustAppend(t, j, strings.Repeat("x", 3000))
+	fsys.SetHook(failOn("Sync", "", errPlanted))
+	if err := j.Sync(seq); !errors.Is(err, ErrPoisoned) {
+		t.Fatal(err)
+	}
+	fsys.SetHook(nil)
+	j.Release(seq)
+	if err := j.Trim(); !errors.Is(err, ErrPoisoned) || len(mustList(t, fsys)) != 2 {
+		t.Fatalf("trim of a poisoned journal: %v, files %q", err, mustList(t, fsys))
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Trim(); !errors.Is(err, fs.ErrClosed) {
+		t.Fatalf("trim of a closed journal: %v", err)
+	}
+}
+
 func TestNumbersJumpAboveLeftovers(t *testing.T) {
 	fsys := crashfs.New()
 	j, _ := mustOpen(t, fsys, 0, small)

@@ -136,6 +136,26 @@ func (w *world) release(seq uint64) {
 	w.j.check(w.t)
 }
 
+// trim trims the journal, or finds it as it was.
+func (w *world) trim() error {
+	w.t.Helper()
+	before, released := len(w.j.mu.files), w.j.Used() == 0
+	err := w.j.Trim()
+	w.j.check(w.t)
+	if err != nil {
+		return err
+	}
+	for _, f := range w.j.mu.files {
+		if n := int64(len(w.fs.Content(f.name))); n < f.size {
+			w.t.Fatalf("trimmed, %s has %d bytes and is said to have %d", f.name, n, f.size)
+		}
+	}
+	if after := len(w.j.mu.files); after != before && (!released || after != 1) {
+		w.t.Fatalf("trimmed %d files to %d, released %t", before, after, released)
+	}
+	return nil
+}
+
 // kill ends the process, cut the power.
 func (w *world) kill() {
 	w.fs, w.j = w.fs.Kill(), nil
