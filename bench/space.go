@@ -17,12 +17,15 @@ func spaceWorkloads() []workload {
 	return []workload{{
 		name: "space",
 		what: "20 overwrites of the same 40 MB: blocks of the data directory over live data, when it has settled; then after deletion",
-		want: spaceTarget.String(),
+		want: spaceTarget.String() + "; " + deletedTarget.String(),
 		run:  space,
 	}}
 }
 
-var spaceTarget = target{relation: below, bound: 3, unit: ratio}
+var (
+	spaceTarget   = target{relation: below, bound: 3, unit: ratio}
+	deletedTarget = target{relation: atMost, bound: 2 << 20, unit: octets}
+)
 
 // deleteGraft deletes the Graft of a tag.
 func deleteGraft(ctx context.Context, db *graft.DB, tag string) error {
@@ -65,7 +68,7 @@ func space(ctx context.Context, e *env) (_ []row, err error) {
 		return nil, err
 	}
 	overwritten := row{Name: "space", Graft: used, Reference: live, Against: "live", Figure: over(used, live), Target: spaceTarget, Note: note}
-	deleted := row{Name: "space-deleted", Reference: live, Against: "deleted"}
+	deleted := row{Name: "space-deleted", Reference: live, Against: "deleted", Target: deletedTarget}
 	var skip skipped
 	if err := deleteGraft(ctx, db, tag); errors.As(err, &skip) {
 		deleted.Skipped = string(skip)
@@ -74,7 +77,7 @@ func space(ctx context.Context, e *env) (_ []row, err error) {
 		return nil, err
 	}
 	deleted.Graft, deleted.Note, err = settled(ctx, dir, e.size.quiet, e.size.patience)
-	deleted.Figure = over(deleted.Graft, live)
+	deleted.Figure = deleted.Graft
 	return []row{overwritten, deleted}, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"graft/volume"
+	"graft/volume/store/badgerguard"
 	"graft/volume/store/journal"
 )
 
@@ -49,7 +50,9 @@ func TestWriteUntilKilled(t *testing.T) {
 	}
 	go func() {
 		for {
-			if err := errors.Join(s.Flush(), s.Compact(context.Background())); err != nil {
+			newest, _, err := badgerguard.Newest(s.badgerDir())
+			_, fillErr := s.fillUp(context.Background(), newest, s.db.Opts().ValueLogFileSize)
+			if err := errors.Join(err, fillErr, s.Flush(), s.Compact(context.Background())); err != nil {
 				ended <- err
 			}
 			time.Sleep(10 * time.Millisecond)

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,10 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"graft/volume"
-	"graft/volume/store/badgerguard"
 )
 
 // Badger writes to mapped files: on a full disk that is no error but the end of
@@ -36,6 +32,7 @@ type space struct {
 	kept     atomic.Int64 // pages that the last sweep left
 	written  atomic.Int64 // bytes that may be written before the free space is looked at again
 	unclean  atomic.Bool  // a crash, or somebody before, may have left orphans
+	swept    atomic.Bool  // kept is known
 
 	// gate is held while keys of Volumes are deleted, and read-held while one
 	// begins to be held. It is taken before mu.
@@ -138,6 +135,12 @@ func (s *Store) NeedsSweep() bool {
 // garbage is how many stored pages are dead, at most.
 func (sp *space) garbage() int64 { return max(0, min(sp.stored.Load(), sp.replaced.Load())) }
 
+// live is how many bytes of stored pages live, at most: those that the last
+// sweep left, and newer ones. It is not known before the first sweep.
+func (sp *space) live() (n int64, known bool) {
+	return (sp.kept.Load() + sp.stored.Load()) * volume.PageSize, sp.swept.Load()
+}
+
 // SweepDue has the store remember that there is something to sweep, even over a
 // Close.
 func (s *Store) SweepDue() { s.space.unclean.Store(true) }
@@ -171,71 +174,6 @@ func (s *Store) checkReserve(n, reserve int64) error {
 		return fmt.Errorf("%w: %d MB are free at %s, and %d MB must be", ErrFull, free>>20, s.dir, need>>20)
 	}
 	return nil
-}
-
-// Compact gives space back to the file system that nothing takes up any more.
-// It works beside everything else, but only one runs at a time.
-func (s *Store) Compact(ctx context.Context) error {
-	if err := s.use.acquire(); err != nil {
-		return err
-	}
-	defer s.use.release()
-	if err := errors.Join(s.checkReserve(0, applyReserve), s.poison.err()); err != nil {
-		return err
-	}
-	if err := s.flushMemtables(); err != nil {
-		return err
-	}
-	// Compaction alone finds out how much of each file of the value log is dead.
-	if err := s.db.Flatten(1); err != nil {
-		return fmt.Errorf("compact badger: %w", err)
-	}
-	for ctx.Err() == nil {
-		err := badgerguard.CheckGC(filepath.Join(s.dir, "badger"), discardRatio)
-		if err == nil {
-			err = s.collect()
-		}
-		switch {
-		case errors.Is(err, badger.ErrNoRewrite):
-			return nil
-		case err != nil:
-			return fmt.Errorf("collect the value log: %w", err)
-		}
-	}
-	return context.Cause(ctx)
-}
-
-// collect writes one file of the value log anew, if one is worth it. Badger
-// looks at its memtable without a lock then, so nothing else writes to it.
-func (s *Store) collect() error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	s.reads.renew()
-	return errors.Join(s.db.RunValueLogGC(discardRatio), s.poison.err())
-}
-
-// discardRatio is how much of a file of the value log must be dead for it to be
-// written anew.
-const discardRatio = 0.4
-
-// keyFlush is a key of no meaning.
-var keyFlush = []byte("~")
-
-// flushMemtables has Badger write its memtables to tables, where compaction
-// sees what was deleted. To drop a key is the one way to ask for it. Badger
-// takes no writes meanwhile: changes go on in the journal.
-func (s *Store) flushMemtables() error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	s.reads.renew()
-	err := s.db.Update(func(txn *badger.Txn) error { return txn.Set(keyFlush, nil) })
-	if err == nil {
-		err = s.db.DropPrefix(keyFlush)
-	}
-	if err != nil {
-		return fmt.Errorf("flush badger: %w", err)
-	}
-	return s.poison.err()
 }
 
 // directorySize is the sum of the sizes of the files in a directory, or zero

@@ -56,6 +56,7 @@ func (s *Store) Sweep(ctx context.Context, mark func(context.Context) (Live, err
 		return swept, fmt.Errorf("sweep: %w", err)
 	}
 	s.space.kept.Store(int64(swept.Kept))
+	s.space.swept.Store(true)
 	s.space.unclean.Store(false)
 	return swept, nil
 }
