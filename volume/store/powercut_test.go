@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -159,4 +160,78 @@ func TestPowerCutAndPagesLeftOut(t *testing.T) {
 		closeStore(t, s)
 		w.done()
 	}
+}
+
+// TestPowerCutInSweep has pages swept because of a commit that comes while the
+// sweep marks. No power cut may take that commit, whether the sweep has come to
+// its end or deleted but a part of what is dead.
+func TestPowerCutInSweep(t *testing.T) {
+	base := memoryDir(t)
+	for name, ended := range map[string]bool{"at its end": true, "half way": false} {
+		t.Run(name, func(t *testing.T) {
+			lost := 0
+			for seed := range uint64(cuts) {
+				lost += sweepAndCut(t, base, seed, ended)
+			}
+			if lost == 0 {
+				t.Error("no power cut took a change")
+			}
+		})
+	}
+}
+
+// sweepAndCut tells how many of two changes the power cut took that nobody had
+// synced.
+func sweepAndCut(t *testing.T, base string, seed uint64, ended bool) (lost int) {
+	t.Helper()
+	w := newWorld(t, base, journal.Options{}, 0)
+	defer w.done()
+	w.mustOpen(false)
+	v := w.volumes[0]
+	commit := func(n volume.PageIdx) volume.SegmentID {
+		id := volume.NewSegmentID()
+		must(t, w.s.Stage(id, pages(1, n, seed)))
+		c := Change{Relaxed: true}
+		w.addCommit(&c, v, id, int(n))
+		must(t, w.apply(c))
+		return id
+	}
+	const old = sweepBatch + 100 // pages
+	commit(old)
+	ctx, stop := context.WithCancelCause(t.Context())
+	defer stop(nil)
+	_, err := w.s.Sweep(ctx, func(context.Context) (Live, error) {
+		id := commit(2)
+		if !ended {
+			stop(errPlanted) // it is seen after the first deletions
+		}
+		live := Live{Pages: NewPageRefSet(), Locals: map[volume.VolumeID]volume.LSN{v: 2}}
+		live.Pages.Add(PageRef{id, 1})
+		live.Pages.Add(PageRef{id, 2})
+		return live, nil
+	})
+	if ended != (err == nil) || err != nil && !errors.Is(err, errPlanted) {
+		t.Fatalf("sweep: %v", err)
+	}
+	for n := range 2 {
+		must(t, w.apply(w.change(n, true)))
+	}
+	w.cut(seed)
+	w.opts.journalFiles = w.files
+	s, err := Open(w.dir(), w.opts)
+	must(t, err)
+	defer closeStore(t, s)
+	head, err := s.Head(v)
+	must(t, err)
+	rec, err := s.Commit(v, 2)
+	if err != nil {
+		t.Fatalf("seed %d: the commit for which pages were swept: %v; head %d", seed, err, head)
+	}
+	checkPages(t, s, rec.Commit.Segments[0].ID, pages(1, 2, seed))
+	for _, u := range w.volumes {
+		now, err := s.Head(u)
+		must(t, err)
+		lost -= int(now)
+	}
+	return lost + 4
 }
