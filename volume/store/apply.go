@@ -238,7 +238,7 @@ func (s *Store) writeApplied(clean bool) error {
 }
 
 // clean tells whether nothing is in the store that nothing refers to.
-func (s *Store) clean() bool { return !s.space.unclean.Load() }
+func (s *Store) clean() bool { return !s.space.unclean.Load() && !s.space.isStaging() }
 
 // markDirty notes in Badger that what follows may become orphans.
 func (s *Store) markDirty() error {

@@ -40,8 +40,9 @@ type space struct {
 
 	mu struct {
 		sync.Mutex
-		held  map[[16]byte]int      // Segments and Volumes that are about to be referred to
-		young map[[16]byte]struct{} // held since the sweep began; nil when none runs
+		held   map[[16]byte]int      // Segments and Volumes that are about to be referred to
+		staged map[[16]byte]struct{} // Segments that had pages staged since they are held
+		young  map[[16]byte]struct{} // held since the sweep began; nil when none runs
 	}
 }
 
@@ -52,7 +53,7 @@ func (s *Store) Hold(id [16]byte) (release func()) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	if sp.mu.held == nil {
-		sp.mu.held = make(map[[16]byte]int)
+		sp.mu.held, sp.mu.staged = make(map[[16]byte]int), make(map[[16]byte]struct{})
 	}
 	sp.mu.held[id]++
 	if sp.mu.young != nil {
@@ -63,6 +64,7 @@ func (s *Store) Hold(id [16]byte) (release func()) {
 		defer sp.mu.Unlock()
 		if sp.mu.held[id]--; sp.mu.held[id] == 0 {
 			delete(sp.mu.held, id)
+			delete(sp.mu.staged, id)
 		}
 	}
 }
@@ -76,10 +78,14 @@ func (s *Store) HoldVolume(v volume.VolumeID) (release func()) {
 	return s.Hold(v)
 }
 
-// touch keeps a Segment from the sweep that runs, if one does.
+// touch keeps a Segment, of which pages are staged, from the sweep that runs, if
+// one does.
 func (sp *space) touch(id [16]byte) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
+	if sp.mu.held[id] > 0 {
+		sp.mu.staged[id] = struct{}{}
+	}
 	if sp.mu.young != nil {
 		sp.mu.young[id] = struct{}{}
 	}
@@ -96,6 +102,14 @@ func (sp *space) isYoung(id [16]byte) bool {
 	defer sp.mu.Unlock()
 	_, ok := sp.mu.young[id]
 	return ok
+}
+
+// isStaging tells whether somebody holds a Segment of which pages are staged. At
+// Close those are orphans: a Writer was left open.
+func (sp *space) isStaging() bool {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return len(sp.mu.staged) > 0
 }
 
 // beginSweep begins to gather what is young.

@@ -153,3 +153,37 @@ func TestCompactTrimsTheJournal(t *testing.T) {
 		t.Errorf("tag: %v, %v", v, err)
 	}
 }
+
+// TestCloseRemembersStagedPages closes the store while a Segment is held with
+// staged pages, without, and no more.
+func TestCloseRemembersStagedPages(t *testing.T) {
+	for name, c := range map[string]struct{ held, staged bool }{
+		"a Writer that is left open": {true, true},
+		"nothing staged":             {true, false},
+		"a Writer that was closed":   {false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, id := openNew(t), volume.NewSegmentID()
+			release := s.Hold(id)
+			if c.staged {
+				must(t, s.Stage(id, pages(1, 10, 0)))
+			}
+			if !c.held {
+				release()
+			}
+			if s.NeedsSweep() {
+				t.Error("it needs a sweep while it is open")
+			}
+			s = reopen(t, s)
+			want := c.held && c.staged
+			if s.NeedsSweep() != want {
+				t.Errorf("opened again it needs a sweep: %t", !want)
+			}
+			sweepAllBut(t, s, volume.SegmentID{}, 0)
+			checkNoPages(t, s, id, pages(1, 10, 0))
+			if s = reopen(t, s); s.NeedsSweep() {
+				t.Error("swept and opened again it needs a sweep")
+			}
+		})
+	}
+}
