@@ -1,7 +1,7 @@
 // Program bench measures graft beside what a user would pick instead, on the
 // same work in one run:
 //
-//	go -C bench run . [-run REGEXP] [-rounds N] [-size small|full] [-dir DIR] [-json FILE] [-list]
+//	go -C bench run . [-run REGEXP] [-rounds N] [-size small|full] [-dir DIR] [-json FILE] [-cpuprofile FILE] [-list]
 //
 // It is a module of its own, so that peers never enter the requirements of
 // graft. What local work is compared with is go-sqlite3's own file VFS: the same
@@ -25,7 +25,9 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime/pprof"
 	"slices"
+	"syscall"
 	"text/tabwriter"
 )
 
@@ -49,6 +51,7 @@ type settings struct {
 	size    string
 	dir     string
 	json    string
+	profile string
 	list    bool
 }
 
@@ -56,7 +59,7 @@ func main() {
 	if isChild() {
 		os.Exit(childMain())
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	switch err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); {
 	case err == nil, errors.Is(err, flag.ErrHelp):
@@ -83,13 +86,35 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	stop, err := startProfile(s.profile)
+	if err != nil {
+		return errors.Join(err, e.close())
+	}
 	r := report{Machine: thisMachine(args)}
 	r.Rows, err = measure(ctx, e, chosen)
-	err = errors.Join(err, e.close())
+	err = errors.Join(err, stop(), e.close())
 	if s.json != "" {
 		err = errors.Join(err, r.writeJSON(s.json))
 	}
 	return errors.Join(err, r.print(stdout))
+}
+
+// startProfile profiles this process until stop is called, if path is not empty.
+func startProfile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 func parse(args []string, stderr io.Writer) (settings, error) {
@@ -101,6 +126,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.size, "size", "small", "small; full adds transactions of 2 GB; tiny shows that it works and measures nothing")
 	flags.StringVar(&s.dir, "dir", os.TempDir(), "where temporary directories are made; it should be on a disk")
 	flags.StringVar(&s.json, "json", "", "write the results, with all samples, to this `file` too")
+	flags.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the workloads, without their child processes, to this `file`")
 	flags.BoolVar(&s.list, "list", false, "list the workloads")
 	if err := flags.Parse(args); err != nil {
 		return s, err

@@ -33,7 +33,8 @@ func TestWorkloads(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "result.json")
 	var out, progress strings.Builder
-	args := []string{"-size", "tiny", "-rounds", "2", "-dir", dir, "-json", file}
+	profile := filepath.Join(t.TempDir(), "cpu.pprof")
+	args := []string{"-size", "tiny", "-rounds", "2", "-dir", dir, "-json", file, "-cpuprofile", profile}
 	if err := run(t.Context(), args, &out, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, &progress)
 	}
@@ -76,6 +77,9 @@ func TestWorkloads(t *testing.T) {
 		if !slices.Contains(names, w.name) {
 			t.Errorf("workload %s has no row of its name", w.name)
 		}
+	}
+	if info, err := os.Stat(profile); err != nil || info.Size() == 0 {
+		t.Errorf("the profile: %v, %v", info, err)
 	}
 	left, err := os.ReadDir(dir)
 	if err != nil {
