@@ -139,7 +139,11 @@ func checkPage(page *graft.Page, p graft.PageIdx, version int) error {
 
 // openGraft opens a data directory and its Graft.
 func openGraft(ctx context.Context, dir string) (*graft.DB, *graft.Graft, error) {
-	db, err := graft.Open(ctx, dir, nil)
+	return openGraftWith(ctx, dir, nil)
+}
+
+func openGraftWith(ctx context.Context, dir string, opts *graft.Options) (*graft.DB, *graft.Graft, error) {
+	db, err := graft.Open(ctx, dir, opts)
 	if err != nil {
 		return nil, nil, err
 	}
