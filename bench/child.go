@@ -21,9 +21,12 @@ type job struct {
 	Kind    string
 	Dir     string // data directory
 	Pages   int
-	Commits int  // of one page, after the one with all pages
-	Version int  // of the pages of a transaction
-	Hold    bool // stay there, with everything open, to be killed
+	Commits int    // of one page, after the one with all pages
+	Version int    // of the pages of a transaction
+	Bucket  string // its folder
+	Object  string // folder of the bucket with the object that peers move
+	Speed   speed  // of buckets
+	Hold    bool   // stay there, with everything open, to be killed
 }
 
 // outcome is what a child found.
@@ -40,6 +43,10 @@ func jobs() map[string]func(context.Context, job) (outcome, error) {
 		"build":       buildJob,
 		"open":        openJob,
 		"transaction": transactionJob,
+		"push":        pushJob,
+		"upload":      uploadJob,
+		"hydrate":     hydrateJob,
+		"download":    downloadJob,
 	}
 }
 

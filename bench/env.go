@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,8 @@ type env struct {
 	progress io.Writer
 	built    map[string]string // directories of databases, by name
 	history  *history
+	site     *site
+	imported *imported
 }
 
 // size is how much the workloads do.
@@ -38,6 +41,13 @@ type size struct {
 	quiet                   time.Duration // a directory that did not change for so long has settled
 	patience                time.Duration // how long to wait for that
 
+	latency       time.Duration // of a bucket
+	remoteCommits []int         // lengths of remote Volumes
+	pulled        int           // commits of one pull
+	pushes        int
+	tick          time.Duration // interval of autosync
+	ticks         int
+
 	restless bool // do not wait for a quiet machine
 }
 
@@ -51,6 +61,7 @@ func sizes(name string) (size, error) {
 		bulkRows: 1_000_000,
 		pages:    250_000, commits: 100_000, fewCommits: 10, lookups: 100_000,
 		overwritten: 10_240, overwrites: 20, quiet: 2 * time.Second, patience: time.Minute,
+		latency: 25 * time.Millisecond, remoteCommits: []int{1, 1_000, 10_000}, pulled: 1_000, pushes: 20, tick: 100 * time.Millisecond, ticks: 20,
 	}
 	switch name {
 	case "small":
@@ -65,6 +76,7 @@ func sizes(name string) (size, error) {
 			pages:    300, commits: 50, fewCommits: 10, lookups: 100,
 			transactionPages: 600,
 			overwritten:      40, overwrites: 3, quiet: 50 * time.Millisecond, patience: 5 * time.Second,
+			latency: time.Millisecond, remoteCommits: []int{1, 5, 20}, pulled: 10, pushes: 3, tick: 20 * time.Millisecond, ticks: 5,
 			restless: true,
 		}
 	default:
@@ -90,7 +102,13 @@ func newEnv(s settings, progress io.Writer) (*env, error) {
 }
 
 // close removes what the run left.
-func (e *env) close() error { return os.RemoveAll(e.dir) }
+func (e *env) close() error {
+	var err error
+	if e.site != nil {
+		err = e.site.bucket.Close()
+	}
+	return errors.Join(err, os.RemoveAll(e.dir))
+}
 
 func (e *env) say(format string, args ...any) { fmt.Fprintf(e.progress, format+"\n", args...) }
 

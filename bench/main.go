@@ -5,7 +5,8 @@
 //
 // It is a module of its own, so that peers never enter the requirements of
 // graft. What local work is compared with is go-sqlite3's own file VFS: the same
-// SQLite on the same engine.
+// SQLite on the same engine. Remote work runs on a bucket that counts requests
+// and adds latency to each: see [slowBucket].
 //
 // A workload runs the same operations on graft and on its references in
 // alternating order, and gives rows of a table. A row has a figure for each
@@ -41,7 +42,8 @@ type workload struct {
 
 // workloads are all of them, in the order in which they run.
 func workloads() []workload {
-	return slices.Concat(localWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), spaceWorkloads())
+	return slices.Concat(localWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), spaceWorkloads(),
+		remoteWorkloads())
 }
 
 // settings are what the command line says.

@@ -23,7 +23,10 @@ func TestMain(m *testing.M) {
 var unjudged = []string{"open-after-kill", "open-after-kill-memory", "transaction-2GB", "transaction-2GB-overwrite"}
 
 // maySkip are rows that wait for something that graft does not have yet.
-var maySkip = []string{}
+var maySkip = []string{"hydrate-165MB"}
+
+// mayBeZero are rows whose figure is best at zero.
+var mayBeZero = []string{"idle-list"}
 
 // TestWorkloads runs every workload once, tiny.
 func TestWorkloads(t *testing.T) {
@@ -69,7 +72,7 @@ func TestWorkloads(t *testing.T) {
 		if slices.Contains(unjudged, r.Name) {
 			judged = r.Graft
 		}
-		if v := judged.median(); len(judged.Samples) == 0 || math.IsNaN(v) || math.IsInf(v, 0) || v <= 0 {
+		if v := judged.median(); len(judged.Samples) == 0 || math.IsNaN(v) || math.IsInf(v, 0) || v < 0 || v == 0 && !slices.Contains(mayBeZero, r.Name) {
 			t.Errorf("%s has figures %v", r.Name, judged.Samples)
 		}
 	}

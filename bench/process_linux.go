@@ -75,3 +75,12 @@ func inMemory(dir string) bool {
 	kind := uint32(st.Type)
 	return kind == tmpfs || kind == ramfs
 }
+
+// memoryDir is a directory in memory, or "".
+func memoryDir() string {
+	const dir = "/dev/shm"
+	if !inMemory(dir) {
+		return ""
+	}
+	return dir
+}

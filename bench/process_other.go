@@ -21,3 +21,5 @@ func awaitIdle(context.Context, time.Duration) {
 func allocated(info fs.FileInfo) int64 { return info.Size() }
 
 func inMemory(string) bool { return false }
+
+func memoryDir() string { return "" }

@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 )
 
 // unit is what samples are measured in.
 type unit string
 
 const (
-	seconds unit = "s"
-	octets  unit = "B"
-	ratio   unit = "ratio"
-	share   unit = "share" // of what is allowed
+	seconds  unit = "s"
+	octets   unit = "B"
+	ratio    unit = "ratio"
+	share    unit = "share" // of what is allowed
+	requests unit = "requests"
 )
 
 // format writes v with three digits or so.
@@ -24,9 +26,10 @@ func (u unit) format(v float64) string {
 		return scaled(v, []scale{{1, "s"}, {1e-3, "ms"}, {1e-6, "µs"}, {1e-9, "ns"}})
 	case octets:
 		return scaled(v, []scale{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, "B"}})
-	}
-	if u == share {
+	case share:
 		return fmt.Sprintf("%.0f %%", 100*v)
+	case requests:
+		return strconv.FormatFloat(math.Round(100*v)/100, 'f', -1, 64)
 	}
 	return fmt.Sprintf("%.2f", v)
 }

@@ -32,6 +32,7 @@ func TestJudge(t *testing.T) {
 	faster := target{relation: atLeast, bound: 1, unit: ratio}
 	slower := target{relation: atMost, bound: 1, unit: ratio}
 	under := target{relation: below, bound: 1, unit: ratio}
+	nothing := target{relation: atMost, unit: requests}
 	for _, test := range []struct {
 		target  target
 		figures []float64
@@ -51,6 +52,8 @@ func TestJudge(t *testing.T) {
 		{faster, []float64{0.1, 1.5, 1.5, 1.6, 1.5}, met}, // one round went wrong
 		{faster, []float64{0.6, 0.7, 0.8, 0.7, 3}, missed},
 		{slower, []float64{0.5, 0.6, 1.2, 1.5, 1.6}, noisy},
+		{nothing, []float64{0, 0, 0}, met},
+		{nothing, []float64{1, 0, 1}, missed},
 	} {
 		if got := judge(series{Unit: ratio, Samples: test.figures}, test.target); got != test.want {
 			t.Errorf("%v %v: %s, not %s", test.target, test.figures, got, test.want)
@@ -75,6 +78,9 @@ func TestFormat(t *testing.T) {
 		{octets, 1 << 31, "2.00 GiB"},
 		{ratio, 0.8, "0.80"},
 		{share, 0.8, "80 %"},
+		{requests, 20_003, "20003"},
+		{requests, 1.0512, "1.05"},
+		{requests, 0, "0"},
 	} {
 		if got := test.unit.format(test.v); got != test.want {
 			t.Errorf("%v %s is %q, not %q", test.v, test.unit, got, test.want)
@@ -84,6 +90,7 @@ func TestFormat(t *testing.T) {
 		"-":          {},
 		"≥ 0.8":      {relation: atLeast, bound: 0.8, unit: ratio},
 		"≤ 64.0 MiB": {relation: atMost, bound: 64 << 20, unit: octets},
+		"≤ 10":       {relation: atMost, bound: 10, unit: requests},
 		"< 3":        {relation: below, bound: 3, unit: ratio},
 		"so much":    {relation: atMost, bound: 1, unit: share, text: "so much"},
 	} {
