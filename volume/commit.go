@@ -32,8 +32,18 @@ func (id PushID) String() string { return fmt.Sprintf("%x", id[:]) }
 // Invariants, held by [Commit.Validate]:
 //  1. LSN is at least 1, and Kept at most PageCount.
 //  2. A page lies in one Segment at most, and within PageCount.
-//  3. In pushed commits Parent is set from LSN 2 on, and each Segment has its
-//     frame index or names it.
+//  3. In pushed commits Parent is set from LSN 2 on, and in a fork's from LSN 1;
+//     each Segment has its frame index or else names it, and where it names it
+//     the Checkpoint is of the commit itself. One Segment at most is inline: it
+//     has its frame index.
+//  4. SinceKept is at most Kept. Since has no page above Kept, none of the commit
+//     itself, and nothing when the Checkpoint is of the commit itself. The
+//     Checkpoint is of no later commit. A commit that is not pushed has none of
+//     these, and no inline Segment.
+//
+// The page index after a pushed commit is that of the Checkpoint where this is of
+// the commit itself. Else it is that of the Checkpoint, or an empty one, without
+// the pages above SinceKept, then with those of Since and of the Segments.
 type Commit struct {
 	Volume    VolumeID
 	LSN       LSN
@@ -43,6 +53,17 @@ type Commit struct {
 	Parent    Hash      // commit hash of the parent; pushed commits only
 	PushID    PushID    // pushed commits only
 	Time      time.Time // for people, never for decisions
+
+	Checkpoint CheckpointRef // zero: none
+	Since      PageTable     // pages that changed after the Checkpoint and before this commit
+	SinceKept  PageCount     // lowest page count since the Checkpoint, up to this commit
+	Ancestors  []Origin      // of a fork: what it continues, nearest first
+}
+
+// Origin is a commit of a remote Volume that a fork continues.
+type Origin struct {
+	Volume VolumeID
+	LSN    LSN
 }
 
 // Segment names a Segment and says what is in it.
@@ -51,6 +72,7 @@ type Segment struct {
 	Pages  PageSet
 	Frames FrameIndex // empty in local commits, and where Footer is set
 	Footer Footer     // where a large frame index lies
+	Inline bool       // the frames lie in the object of the commit
 }
 
 // Footer names a frame index that lies in the Segment's object.
@@ -88,24 +110,35 @@ func (c *Commit) Validate() error {
 		return fmt.Errorf("%w: commit without volume or LSN", ErrCorrupt)
 	case c.Kept > c.PageCount:
 		return fmt.Errorf("%w: commit keeps %d of %d pages", ErrCorrupt, c.Kept, c.PageCount)
-	case !c.PushID.IsZero() && c.Parent.IsZero() && c.LSN > 1:
+	case !c.PushID.IsZero() && c.Parent.IsZero() && (c.LSN > 1 || len(c.Ancestors) > 0):
 		return fmt.Errorf("%w: pushed commit without parent", ErrCorrupt)
 	}
+	if err := c.validateSegments(); err != nil {
+		return err
+	}
+	return c.validateIndex()
+}
+
+func (c *Commit) validateSegments() error {
 	sum := 0
-	for _, s := range c.Segments {
+	for i := range c.Segments {
+		s := &c.Segments[i]
 		if s.ID.IsZero() || s.Pages.IsEmpty() {
 			return fmt.Errorf("%w: commit names an empty segment", ErrCorrupt)
 		}
 		if !c.PageCount.Has(s.Pages.Max()) {
 			return fmt.Errorf("%w: commit of %d pages changes page %d", ErrCorrupt, c.PageCount, s.Pages.Max())
 		}
-		if !c.PushID.IsZero() && s.Frames.Len() == 0 && s.Footer.IsZero() {
-			return fmt.Errorf("%w: pushed commit without a frame index of segment %s", ErrCorrupt, s.ID)
+		if !c.PushID.IsZero() && (s.Frames.Len() == 0) == s.Footer.IsZero() {
+			return fmt.Errorf("%w: pushed commit without one frame index of segment %s", ErrCorrupt, s.ID)
+		}
+		if !s.Footer.IsZero() && !c.ownCheckpoint() {
+			return fmt.Errorf("%w: commit with a footer and no checkpoint of its own", ErrCorrupt)
 		}
 		sum += s.Pages.Len()
 	}
-	if len(c.Segments) < 2 {
-		return nil
+	if err := c.validateInline(); err != nil || len(c.Segments) < 2 {
+		return err
 	}
 	if pages := c.Pages(); pages.Len() != sum {
 		return fmt.Errorf("%w: commit names a page in two segments", ErrCorrupt)
@@ -114,8 +147,15 @@ func (c *Commit) Validate() error {
 }
 
 // EncodeCommit validates c and gives its record.
-func EncodeCommit(c Commit) (Record, error) {
+func EncodeCommit(c Commit) (Record, error) { return EncodeInline(c, nil) }
+
+// EncodeInline is EncodeCommit for a commit with an inline Segment, whose frames
+// are given.
+func EncodeInline(c Commit, frames []byte) (Record, error) {
 	if err := c.Validate(); err != nil {
+		return Record{}, err
+	}
+	if err := c.checkInline(frames); err != nil {
 		return Record{}, err
 	}
 	m := &graftpb.Commit{
@@ -138,9 +178,13 @@ func EncodeCommit(c Commit) (Record, error) {
 		}
 		m.Segments = append(m.Segments, sm)
 	}
+	c.indexToProto(m)
 	b, err := EncodeRecord(KindCommit, m)
 	if err != nil {
 		return Record{}, err
+	}
+	if len(frames) > 0 {
+		b = append(inlinePrefix(frames), b...)
 	}
 	if len(b) > MaxCommitSize {
 		return Record{}, fmt.Errorf("graft: commit record of %d bytes is over the limit of %d", len(b), MaxCommitSize)
@@ -154,8 +198,12 @@ func DecodeCommit(b []byte) (Record, error) {
 	if len(b) > MaxCommitSize {
 		return Record{}, fmt.Errorf("%w: commit record of %d bytes is over the limit of %d", ErrCorrupt, len(b), MaxCommitSize)
 	}
+	frames, record, err := cutInline(b)
+	if err != nil {
+		return Record{}, err
+	}
 	var m graftpb.Commit
-	if err := DecodeRecord(KindCommit, b, &m); err != nil {
+	if err := DecodeRecord(KindCommit, record, &m); err != nil {
 		return Record{}, err
 	}
 	if len(m.Features) > 0 {
@@ -167,18 +215,11 @@ func DecodeCommit(b []byte) (Record, error) {
 		Kept:      PageCount(m.Kept),
 		Time:      time.UnixMilli(m.UnixMs),
 	}
-	var err error
 	if c.Volume, err = VolumeIDFromBytes(m.Volume); err != nil {
 		return Record{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	if c.Parent, err = hashFromBytes(m.ParentHash); err != nil {
+	if err := c.parentFromProto(&m); err != nil {
 		return Record{}, err
-	}
-	if len(m.PushId) != 0 {
-		if len(m.PushId) != len(c.PushID) {
-			return Record{}, fmt.Errorf("%w: push id of %d bytes", ErrCorrupt, len(m.PushId))
-		}
-		c.PushID = PushID(m.PushId)
 	}
 	for _, sm := range m.Segments {
 		s, err := segmentFromProto(sm)
@@ -187,10 +228,34 @@ func DecodeCommit(b []byte) (Record, error) {
 		}
 		c.Segments = append(c.Segments, s)
 	}
+	if err := c.indexFromProto(&m); err != nil {
+		return Record{}, err
+	}
 	if err := c.Validate(); err != nil {
 		return Record{}, err
 	}
+	if err := c.checkInline(frames); err != nil {
+		return Record{}, err
+	}
 	return Record{Commit: c, Bytes: b}, nil
+}
+
+// parentFromProto reads what only pushed commits have. Zeros stand for nothing in
+// a Commit, and for damage in a record.
+func (c *Commit) parentFromProto(m *graftpb.Commit) (err error) {
+	if c.Parent, err = hashFromBytes(m.ParentHash); err != nil {
+		return err
+	}
+	if len(m.PushId) != 0 {
+		if len(m.PushId) != len(c.PushID) {
+			return fmt.Errorf("%w: push id of %d bytes", ErrCorrupt, len(m.PushId))
+		}
+		c.PushID = PushID(m.PushId)
+	}
+	if len(m.ParentHash) != 0 && c.Parent.IsZero() || len(m.PushId) != 0 && c.PushID.IsZero() {
+		return fmt.Errorf("%w: commit with a parent or push id of zeros", ErrCorrupt)
+	}
+	return nil
 }
 
 func segmentToProto(s Segment) (*graftpb.Segment, error) {
@@ -198,7 +263,7 @@ func segmentToProto(s Segment) (*graftpb.Segment, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &graftpb.Segment{Id: s.ID[:], Pages: pages}
+	m := &graftpb.Segment{Id: s.ID[:], Pages: pages, Inline: s.Inline}
 	if s.Frames.Len() > 0 {
 		m.Frames = s.Frames.toProto()
 	}
@@ -220,6 +285,7 @@ func segmentFromProto(m *graftpb.Segment) (s Segment, err error) {
 			return s, err
 		}
 	}
+	s.Inline = m.Inline
 	if f := m.Footer; f != nil {
 		sum, err := hashFromBytes(f.Sha256)
 		if err != nil {

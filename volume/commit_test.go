@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"graft/internal/graftpb"
@@ -14,8 +15,8 @@ import (
 
 func TestCommitRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := drawCommit(t)
-		rec, err := EncodeCommit(c)
+		c, frames := drawCommit(t)
+		rec, err := EncodeInline(c, frames)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -29,7 +30,7 @@ func TestCommitRoundTrip(t *testing.T) {
 		if got.Hash() != HashOf(rec.Bytes) {
 			t.Fatal("hash is not that of the bytes")
 		}
-		again, err := EncodeCommit(got.Commit)
+		again, err := EncodeInline(got.Commit, frames)
 		if err != nil || !bytes.Equal(again.Bytes, rec.Bytes) {
 			t.Fatalf("encodes again as\n%x, before\n%x, %v", again.Bytes, rec.Bytes, err)
 		}
@@ -64,7 +65,61 @@ func TestCommitValidateHoldsItsInvariants(t *testing.T) {
 		"page above page count":  func(c *Commit) { c.PageCount, c.Kept = 6, 0 },
 		"segment without id":     func(c *Commit) { c.Segments[0].ID = SegmentID{} },
 		"segment without pages":  func(c *Commit) { c.Segments[0].Pages = PageSet{} },
-		"a page in two segments": func(c *Commit) { c.Segments = append(c.Segments, Segment{ID: otherSegment, Pages: PageSetOf(2)}) },
+		"a page in two segments": func(c *Commit) { addSegment(c, 2) },
+		"fork without parent":    func(c *Commit) { c.LSN, c.Parent, c.Ancestors = 1, Hash{}, []Origin{{otherVolume, 3}} },
+		"no frame index":         func(c *Commit) { c.Segments[0].Frames = FrameIndex{} },
+		"a frame index and a footer": func(c *Commit) {
+			c.Checkpoint, c.Segments[0].Footer = refOf(c.Volume, c.LSN), someFooter
+		},
+		"footer and no checkpoint":    func(c *Commit) { setFooter(c, CheckpointRef{}) },
+		"footer and one before":       func(c *Commit) { setFooter(c, refOf(c.Volume, c.LSN-1)) },
+		"footer and another volume's": func(c *Commit) { setFooter(c, refOf(otherVolume, c.LSN)) },
+		"inline without frames": func(c *Commit) {
+			setFooter(c, refOf(c.Volume, c.LSN))
+			c.Segments[0].Inline = true
+		},
+		"inline and not pushed": func(c *Commit) { c.PushID, c.Segments[0].Inline = PushID{}, true },
+		"two inline segments": func(c *Commit) {
+			addSegment(c, 8)
+			c.Segments[0].Inline, c.Segments[1].Inline = true, true
+		},
+		"inline frames of too many bytes": func(c *Commit) {
+			addSegment(c, 8)
+			c.Segments[1].Frames = FrameIndex{}
+			c.Segments[1].Frames.add(MaxInline+1, 8, Hash{})
+			c.Segments[1].Inline = true
+		},
+		"kept since above kept":  func(c *Commit) { c.SinceKept = c.Kept + 1 },
+		"a later checkpoint":     func(c *Commit) { c.Checkpoint = refOf(c.Volume, c.LSN+1) },
+		"since above kept":       func(c *Commit) { c.PageCount, c.Since = 20, tableOfPages(3, 9) },
+		"since its own page":     func(c *Commit) { c.Since = tableOfPages(3, 7) },
+		"since its second own":   func(c *Commit) { addSegment(c, 8); c.Since = tableOfPages(8) },
+		"since its own index":    func(c *Commit) { c.Checkpoint, c.Since = refOf(c.Volume, c.LSN), tableOfPages(3) },
+		"since descends":         func(c *Commit) { c.Since = tableOfPages(4, 3) },
+		"since twice":            func(c *Commit) { c.Since = tableOfPages(3, 3) },
+		"since page 0":           func(c *Commit) { c.Since = tableOfPages(0) },
+		"since in no frame":      func(c *Commit) { c.Since = NewPageTable([]PageAddress{{Idx: 3}}) },
+		"since in no segment":    func(c *Commit) { c.Since = tableAt(Address{Offset: 8, Length: 9}) },
+		"since of no volume":     func(c *Commit) { c.Since = tableAt(Address{Source{someSegment, VolumeID{}, 3}, 8, 9, Hash{}}) },
+		"since of no LSN":        func(c *Commit) { c.Since = tableAt(Address{Source{someSegment, someVolume, 0}, 8, 9, Hash{}}) },
+		"since of no bytes":      func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, 8, 0, Hash{}}) },
+		"since of a long frame":  func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, 8, 1 << 20, Hash{}}) },
+		"since before the start": func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, -1, 9, Hash{}}) },
+		"since beyond any file":  func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, 1<<62 + 1, 9, Hash{}}) },
+		"ancestor of no volume":  func(c *Commit) { c.Ancestors = []Origin{{otherVolume, 3}, {VolumeID{}, 3}} },
+		"ancestor of no LSN":     func(c *Commit) { c.Ancestors = []Origin{{otherVolume, 0}} },
+		"checkpoint of no LSN":   func(c *Commit) { c.Checkpoint = refOf(otherVolume, 0) },
+		"checkpoint, no volume":  func(c *Commit) { c.Checkpoint = refOf(VolumeID{}, 3) },
+		"root of no bytes":       func(c *Commit) { c.Checkpoint = refOf(c.Volume, 3); c.Checkpoint.Length = 0 },
+		"root of too many bytes": func(c *Commit) { c.Checkpoint = refOf(c.Volume, 3); c.Checkpoint.Length = MaxCheckpointRoot + 1 },
+		"root before the start":  func(c *Commit) { c.Checkpoint = refOf(c.Volume, 3); c.Checkpoint.Offset = -1 },
+		"local with a checkpoint": func(c *Commit) {
+			c.PushID, c.Checkpoint = PushID{}, refOf(c.Volume, 3)
+		},
+		"local with half a checkpoint": func(c *Commit) { c.PushID, c.Checkpoint.Length = PushID{}, 1 },
+		"local with pages since":       func(c *Commit) { c.PushID, c.Since = PushID{}, tableOfPages(3) },
+		"local that kept since":        func(c *Commit) { c.PushID, c.SinceKept = PushID{}, 1 },
+		"local with an ancestor":       func(c *Commit) { c.PushID, c.Ancestors = PushID{}, []Origin{{otherVolume, 3}} },
 	} {
 		c := pushedCommit(t).Commit
 		if err := c.Validate(); err != nil {
@@ -83,6 +138,12 @@ func TestCommitValidateHoldsItsInvariants(t *testing.T) {
 		"local commit needs no parent": func(c *Commit) { c.PushID, c.Parent = PushID{}, Hash{} },
 		"empty volume":                 func(c *Commit) { c.PageCount, c.Kept, c.Segments = 0, 0, nil },
 		"everything kept":              func(c *Commit) { c.Kept = c.PageCount },
+		"footer and own checkpoint":    func(c *Commit) { setFooter(c, refOf(c.Volume, c.LSN)) },
+		"checkpoint of the parent":     func(c *Commit) { c.Checkpoint, c.Since = refOf(c.Volume, c.LSN-1), tableOfPages(3, 8) },
+		"another volume's, any LSN":    func(c *Commit) { c.Checkpoint, c.Since = refOf(otherVolume, c.LSN), tableOfPages(3) },
+		"since and no checkpoint":      func(c *Commit) { c.Since, c.SinceKept = tableOfPages(3, 8), c.Kept },
+		"fork at LSN 1":                func(c *Commit) { c.LSN, c.Ancestors = 1, []Origin{{otherVolume, 3}} },
+		"two segments":                 func(c *Commit) { addSegment(c, 8) },
 	} {
 		c := pushedCommit(t).Commit
 		change(&c)
@@ -91,6 +152,37 @@ func TestCommitValidateHoldsItsInvariants(t *testing.T) {
 		}
 	}
 }
+
+// refOf names some checkpoint of commit l of v.
+func refOf(v VolumeID, l LSN) CheckpointRef {
+	return CheckpointRef{CheckpointKey: CheckpointKey{Volume: v, LSN: l, Random: [8]byte{7}}, Offset: 8, Length: 90, Sum: HashOf([]byte("root"))}
+}
+
+var someFooter = Footer{Offset: 8, Length: 9, Sum: HashOf(nil)}
+
+func setFooter(c *Commit, ref CheckpointRef) {
+	c.Checkpoint, c.Segments[0].Frames, c.Segments[0].Footer = ref, FrameIndex{}, someFooter
+}
+
+// addSegment adds a Segment of one page in one frame.
+func addSegment(c *Commit, p PageIdx) {
+	s := Segment{ID: otherSegment, Pages: PageSetOf(p)}
+	s.Frames.add(20, p, HashOf(nil))
+	c.Segments = append(c.Segments, s)
+}
+
+// tableOfPages gives a table of these pages, all in one frame.
+func tableOfPages(pages ...PageIdx) PageTable {
+	a := &Address{Source{Segment: otherSegment}, 8, 99, HashOf([]byte("other frame"))}
+	var entries []PageAddress
+	for _, p := range pages {
+		entries = append(entries, PageAddress{p, a})
+	}
+	return NewPageTable(entries)
+}
+
+// tableAt gives a table of page 3.
+func tableAt(a Address) PageTable { return NewPageTable([]PageAddress{{3, &a}}) }
 
 func TestDecodeCommitRefusesWhatBreaksAnInvariant(t *testing.T) {
 	for name, breakIt := range map[string]func(*graftpb.Commit){
@@ -101,6 +193,27 @@ func TestDecodeCommitRefusesWhatBreaksAnInvariant(t *testing.T) {
 		"kept above page count":  func(m *graftpb.Commit) { m.Kept = m.PageCount + 1 },
 		"page above page count":  func(m *graftpb.Commit) { m.PageCount, m.Kept = 6, 0 },
 		"pushed without parent":  func(m *graftpb.Commit) { m.ParentHash = nil },
+		"zero parent at LSN 1":   func(m *graftpb.Commit) { m.Lsn, m.ParentHash = 1, make([]byte, 32) },
+		"push id of zeros":       func(m *graftpb.Commit) { m.PushId = make([]byte, 16) },
+		"empty checkpoint":       func(m *graftpb.Commit) { m.Checkpoint = &graftpb.Checkpoint{} },
+		"checkpoint, no root":    func(m *graftpb.Commit) { m.Checkpoint = &graftpb.Checkpoint{Lsn: 3, Random: make([]byte, 8)} },
+		"checkpoint of 9 random": func(m *graftpb.Commit) { m.Checkpoint = refMessage(); m.Checkpoint.Random = make([]byte, 9) },
+		"checkpoint of a segment": func(m *graftpb.Commit) {
+			m.Checkpoint = refMessage()
+			m.Checkpoint.Volume = someSegment[:]
+		},
+		"checkpoint names home":  func(m *graftpb.Commit) { m.Checkpoint = refMessage(); m.Checkpoint.Volume = m.Volume },
+		"root beyond any file":   func(m *graftpb.Commit) { m.Checkpoint = refMessage(); m.Checkpoint.Offset = 1<<62 + 1 },
+		"root of a short hash":   func(m *graftpb.Commit) { m.Checkpoint = refMessage(); m.Checkpoint.Sha256 = make([]byte, 31) },
+		"root of 4 GB":           func(m *graftpb.Commit) { m.Checkpoint = refMessage(); m.Checkpoint.Length = 1<<32 - 1 },
+		"later checkpoint":       func(m *graftpb.Commit) { m.Checkpoint = refMessage(); m.Checkpoint.Lsn = 6 },
+		"empty since":            func(m *graftpb.Commit) { m.Since = &graftpb.PageTable{} },
+		"since its own page":     func(m *graftpb.Commit) { m.Since = tableOfPages(7).toProto(someVolume) },
+		"kept since above kept":  func(m *graftpb.Commit) { m.SinceKept = m.Kept + 1 },
+		"empty ancestor":         func(m *graftpb.Commit) { m.Ancestors = []*graftpb.Origin{{}} },
+		"ancestor of no LSN":     func(m *graftpb.Commit) { m.Ancestors = []*graftpb.Origin{{Volume: otherVolume[:]}} },
+		"ancestor of a segment":  func(m *graftpb.Commit) { m.Ancestors = []*graftpb.Origin{{Volume: someSegment[:], Lsn: 1}} },
+		"inline and no frames":   func(m *graftpb.Commit) { m.Segments[0].Inline = true },
 		"zero parent":            func(m *graftpb.Commit) { m.ParentHash = make([]byte, 32) },
 		"short parent":           func(m *graftpb.Commit) { m.ParentHash = m.ParentHash[:31] },
 		"long parent":            func(m *graftpb.Commit) { m.ParentHash = append(m.ParentHash, 0) },
@@ -142,6 +255,9 @@ func TestDecodeCommitRefusesWhatBreaksAnInvariant(t *testing.T) {
 		}
 	}
 }
+
+// refMessage is a good checkpoint of LSN 3.
+func refMessage() *graftpb.Checkpoint { return checkpointRefToProto(refOf(someVolume, 3), someVolume) }
 
 func twoFrames(x *graftpb.FrameIndex, first, second uint32) {
 	x.Length, x.LastPage = []uint32{10, 10}, []uint32{first, second}
@@ -214,42 +330,77 @@ func TestPushIDIsDrawnEachTime(t *testing.T) {
 }
 
 func FuzzDecodeCommit(f *testing.F) {
-	rec := pushedCommit(f)
-	f.Add(rec.Bytes[envelopeSize:])
-	local := rec.Commit
-	local.PushID, local.Parent, local.Segments = PushID{}, Hash{}, []Segment{{ID: someSegment, Pages: PageSetOf(3)}}
-	footer := rec.Commit
-	footer.Segments = []Segment{{ID: someSegment, Pages: PageSetOf(3), Footer: Footer{Offset: 8, Length: 9, Sum: HashOf(nil)}}}
-	for _, c := range []Commit{local, footer} {
-		rec, err := EncodeCommit(c)
+	add := func(c Commit, frames []byte) {
+		rec, err := EncodeInline(c, frames)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(rec.Bytes[envelopeSize:])
-	}
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		if _, err := DecodeCommit(payload); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
-			t.Fatalf("another error: %v", err)
-		}
-		rec, err := DecodeCommit(seal(KindCommit, formatVersion, payload))
+		_, record, err := cutInline(rec.Bytes)
 		if err != nil {
-			if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+			f.Fatal(err)
+		}
+		f.Add(frames, record[envelopeSize:])
+	}
+	pushed := pushedCommit(f).Commit
+	add(pushed, nil)
+	local := pushed
+	local.PushID, local.Parent, local.Segments = PushID{}, Hash{}, []Segment{{ID: someSegment, Pages: PageSetOf(3)}}
+	add(local, nil)
+	footer := pushed
+	footer.Segments = slices.Clone(pushed.Segments)
+	setFooter(&footer, refOf(pushed.Volume, pushed.LSN))
+	add(footer, nil)
+	add(inlineCommit(f))
+	f.Fuzz(func(t *testing.T, frames, payload []byte) {
+		object := seal(KindCommit, formatVersion, payload)
+		if len(frames) > 0 {
+			object = append(inlinePrefix(frames), object...)
+		}
+		for _, b := range [][]byte{frames, payload, object} {
+			if _, err := DecodeCommit(b); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
 				t.Fatalf("another error: %v", err)
 			}
+		}
+		rec, err := DecodeCommit(object)
+		if err != nil {
 			return
 		}
 		if err := rec.Commit.Validate(); err != nil {
 			t.Fatalf("accepted, but: %v", err)
 		}
-		again, err := EncodeCommit(rec.Commit)
+		again, err := EncodeInline(rec.Commit, frames)
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := DecodeCommit(again.Bytes)
-		if err != nil || !equalCommits(back.Commit, rec.Commit) {
+		if back, err := DecodeCommit(again.Bytes); err != nil || !equalCommits(back.Commit, rec.Commit) {
 			t.Fatalf("read back as\n%+v, %v, wrote\n%+v", back.Commit, err, rec.Commit)
 		}
+		// Page sets alone have more than one encoding.
+		var was, is graftpb.Commit
+		known(t, payload, &was)
+		for i, s := range rec.Commit.Segments {
+			was.Segments[i].Pages = encodePageSet(t, s.Pages)
+		}
+		_, record, err := cutInline(again.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		known(t, record[envelopeSize:], &is)
+		if !proto.Equal(&was, &is) {
+			t.Fatalf("encodes again as\n%v, was\n%v", &is, &was)
+		}
+		if own, ok := rec.Commit.Own(); ok && own.Len() != rec.Commit.Pages().Len() {
+			t.Fatalf("addresses of %d pages of %d", own.Len(), rec.Commit.Pages().Len())
+		}
 	})
+}
+
+// known reads the fields of a message that graft knows.
+func known(tb testing.TB, payload []byte, m proto.Message) {
+	tb.Helper()
+	if err := (proto.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(payload, m); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 func TestDecodeCommitRefusesAFrameOfMorePages(t *testing.T) {

@@ -91,7 +91,7 @@ func frameIndexFromProto(m *graftpb.FrameIndex, pages PageSet) (FrameIndex, erro
 		if n := pages.CountIn(last+1, p); n > FramePages {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d has %d pages", ErrCorrupt, i, n)
 		}
-		if m.Length[i] == 0 || uint64(m.Length[i]) > uint64(lz4.CompressBlockBound(maxFrameSize)) {
+		if m.Length[i] == 0 || m.Length[i] > maxFrameLength {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d of %d bytes", ErrCorrupt, i, m.Length[i])
 		}
 		x.add(int64(m.Length[i]), p, Hash(m.Sha256[i*len(Hash{}):]))
@@ -130,31 +130,51 @@ func encodeFrame(c *lz4.Compressor, entries []PageEntry) ([]byte, error) {
 // ascending: exactly those of the Segment from f.First to f.Last. The pages
 // are the caller's. Anything else is ErrCorrupt.
 func DecodeFrame(s *Segment, f Frame, b []byte) ([]PageEntry, error) {
-	if int64(len(b)) != f.Length || HashOf(b) != f.Sum {
-		return nil, fmt.Errorf("%w: frame at offset %d: hash of %d bytes", ErrCorrupt, f.Offset, len(b))
+	entries, err := DecodeFrameAt(&Address{Offset: f.Offset, Length: f.Length, Sum: f.Sum}, b)
+	if err != nil {
+		return nil, err
 	}
+	if n, want := len(entries), s.Pages.CountIn(f.First, f.Last); n != want {
+		return nil, fmt.Errorf("%w: frame at offset %d: %d pages instead of %d", ErrCorrupt, f.Offset, n, want)
+	}
+	for _, e := range entries {
+		if e.Idx < f.First || e.Idx > f.Last || !s.Pages.Contains(e.Idx) {
+			return nil, fmt.Errorf("%w: frame at offset %d: page index %d", ErrCorrupt, f.Offset, e.Idx)
+		}
+	}
+	return entries, nil
+}
+
+// DecodeFrameAt verifies the bytes of the frame at a and gives its pages,
+// ascending, which are the caller's. Anything but what was pushed is ErrCorrupt.
+func DecodeFrameAt(a *Address, b []byte) ([]PageEntry, error) {
+	if int64(len(b)) != a.Length || HashOf(b) != a.Sum {
+		return nil, fmt.Errorf("%w: frame at offset %d: hash of %d bytes", ErrCorrupt, a.Offset, len(b))
+	}
+	entries, err := decodeBlock(b)
+	if err != nil {
+		return nil, fmt.Errorf("%w: frame at offset %d: %w", ErrCorrupt, a.Offset, err)
+	}
+	return entries, nil
+}
+
+// decodeBlock gives the pages of a frame from its bytes.
+func decodeBlock(b []byte) ([]PageEntry, error) {
 	raw := make([]byte, maxFrameSize)
 	size, err := lz4.UncompressBlock(b, raw)
 	if err != nil || size == 0 || size%frameEntrySize != 0 {
-		return nil, fmt.Errorf("%w: frame at offset %d: LZ4 block of %d bytes", ErrCorrupt, f.Offset, size)
+		return nil, fmt.Errorf("LZ4 block of %d bytes", size)
 	}
 	n := size / frameEntrySize
-	if want := s.Pages.CountIn(f.First, f.Last); n != want {
-		return nil, fmt.Errorf("%w: frame at offset %d: %d pages instead of %d", ErrCorrupt, f.Offset, n, want)
-	}
 	entries := make([]PageEntry, n)
-	prev := f.First - 1
+	prev := PageIdx(0)
 	for i := range entries {
 		p := PageIdx(binary.LittleEndian.Uint32(raw[4*i:]))
-		if p <= prev || p > f.Last || !s.Pages.Contains(p) {
-			return nil, fmt.Errorf("%w: frame at offset %d: page index %d", ErrCorrupt, f.Offset, p)
+		if p <= prev {
+			return nil, fmt.Errorf("page index %d after %d", p, prev)
 		}
 		prev = p
-		page := Page(raw[4*n+i*PageSize:])
-		entries[i] = PageEntry{p, &page}
-	}
-	if prev != f.Last {
-		return nil, fmt.Errorf("%w: frame at offset %d ends at page %d instead of %d", ErrCorrupt, f.Offset, prev, f.Last)
+		entries[i] = PageEntry{p, CopyPage(raw[4*n+i*PageSize:])}
 	}
 	return entries, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,12 +67,12 @@ func drawGID(t *rapid.T, prefix byte) (id [gidSize]byte) {
 }
 
 // drawSegment draws what a commit says of a Segment with these pages: nothing
-// more in a local commit, else its frames or a footer.
-func drawSegment(t *rapid.T, pages PageSet, pushed bool) Segment {
+// more in a local commit, else its frames or, where it may, a footer.
+func drawSegment(t *rapid.T, pages PageSet, pushed, footer bool) Segment {
 	s := Segment{ID: drawSegmentID(t), Pages: pages}
 	switch {
 	case !pushed:
-	case rapid.Bool().Draw(t, "footer"):
+	case footer && rapid.Bool().Draw(t, "footer"):
 		s.Footer = Footer{Offset: rapid.Int64Range(8, 1<<40).Draw(t, "offset"), Length: rapid.Int64Range(int64(1+32*pages.Len()), 1<<31).Draw(t, "length"), Sum: drawHash(t)}
 	default:
 		s.Frames = drawFrames(t, pages)
@@ -79,8 +80,83 @@ func drawSegment(t *rapid.T, pages PageSet, pushed bool) Segment {
 	return s
 }
 
-// drawCommit draws a valid Commit, local or pushed.
-func drawCommit(t *rapid.T) Commit {
+// drawInlineSegment draws an inline Segment with these pages, and its frames.
+func drawInlineSegment(t *rapid.T, pages PageSet) (Segment, []byte) {
+	var buf bytes.Buffer
+	sw := NewSegmentWriter(&buf, drawSegmentID(t))
+	page := textPage(rapid.Uint64Max(9).Draw(t, "content"))
+	for p := range pages.All() {
+		if err := sw.Add(p, page); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := sw.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Inline = true
+	return s, buf.Bytes()[segmentHeaderSize:]
+}
+
+// drawPageTable draws where these pages lie, as a record of Volume home names it:
+// few frames of few objects, where equal addresses need not be one.
+func drawPageTable(t *rapid.T, pages PageSet, home VolumeID) PageTable {
+	sources := []Source{{Segment: drawSegmentID(t)}}
+	for range rapid.IntRange(0, 3).Draw(t, "sources") {
+		s := Source{Segment: drawSegmentID(t)}
+		if rapid.Bool().Draw(t, "inline source") {
+			s.Volume, s.LSN = home, LSN(rapid.Uint64Min(1).Draw(t, "LSN of source"))
+			if rapid.Bool().Draw(t, "of another volume") {
+				s.Volume = drawVolumeID(t)
+			}
+		}
+		sources = append(sources, s)
+	}
+	frames := make([]Address, rapid.IntRange(1, 6).Draw(t, "frames"))
+	for i := range frames {
+		frames[i] = Address{
+			Source: rapid.SampledFrom(sources).Draw(t, "source"),
+			Offset: rapid.OneOf(rapid.Int64Range(8, 9), rapid.Int64Range(0, 1<<62)).Draw(t, "offset"),
+			Length: rapid.OneOf(rapid.Int64Range(1, 2), rapid.Int64Range(1, int64(maxFrameLength))).Draw(t, "length"),
+			Sum:    drawHash(t),
+		}
+	}
+	var entries []PageAddress
+	for p := range pages.All() {
+		a := rapid.SampledFrom(frames).Draw(t, "frame")
+		entries = append(entries, PageAddress{p, &a})
+	}
+	return NewPageTable(entries)
+}
+
+func drawCheckpointKey(t *rapid.T, v VolumeID, l LSN) CheckpointKey {
+	return CheckpointKey{Volume: v, LSN: l, Random: [8]byte{rapid.Byte().Draw(t, "random")}}
+}
+
+// drawCheckpointRef draws what commit c names: nothing, a checkpoint of its own or
+// of an earlier commit, or another Volume's, of any LSN.
+func drawCheckpointRef(t *rapid.T, c *Commit) CheckpointRef {
+	v, l := c.Volume, c.LSN
+	switch rapid.IntRange(0, 3).Draw(t, "checkpoint") {
+	case 0:
+		return CheckpointRef{}
+	case 1:
+	case 2:
+		l = LSN(rapid.Uint64Range(1, uint64(c.LSN)).Draw(t, "checkpoint LSN"))
+	case 3:
+		v = drawVolumeID(t)
+		l = LSN(rapid.OneOf(rapid.Just(uint64(c.LSN)), rapid.Uint64Min(1)).Draw(t, "checkpoint LSN"))
+	}
+	return CheckpointRef{
+		CheckpointKey: drawCheckpointKey(t, v, l),
+		Offset:        rapid.Int64Range(8, 1<<62).Draw(t, "root offset"),
+		Length:        rapid.Int64Range(1, MaxCheckpointRoot).Draw(t, "root length"),
+		Sum:           drawHash(t),
+	}
+}
+
+// drawCommit draws a valid Commit, local or pushed, and its inline frames, if any.
+func drawCommit(t *rapid.T) (Commit, []byte) {
 	c := Commit{
 		Volume: drawVolumeID(t),
 		LSN:    LSN(rapid.Uint64Min(1).Draw(t, "LSN")),
@@ -89,39 +165,63 @@ func drawCommit(t *rapid.T) Commit {
 	pushed := rapid.Bool().Draw(t, "pushed")
 	if pushed {
 		c.Parent, c.PushID = drawHash(t), PushID{rapid.ByteMin(1).Draw(t, "push id")}
+		c.Checkpoint = drawCheckpointRef(t, &c)
+		for range rapid.IntRange(0, 2).Draw(t, "ancestors") {
+			c.Ancestors = append(c.Ancestors, Origin{drawVolumeID(t), LSN(rapid.Uint64Min(1).Draw(t, "ancestor LSN"))})
+		}
 	}
+	frames := drawSegments(t, &c)
+	c.PageCount = PageCount(rapid.Uint32Min(uint32(c.Pages().Max())).Draw(t, "page count"))
+	c.Kept = PageCount(rapid.Uint32Max(uint32(c.PageCount)).Draw(t, "kept"))
+	if pushed {
+		c.SinceKept = PageCount(rapid.Uint32Max(uint32(c.Kept)).Draw(t, "kept since"))
+	}
+	if pushed && !c.ownCheckpoint() && rapid.Bool().Draw(t, "since") {
+		since := drawPageSet(t)
+		since.RemoveSet(c.Pages())
+		since.Truncate(c.Kept)
+		c.Since = drawPageTable(t, since, c.Volume)
+	}
+	return c, frames
+}
+
+// drawSegments draws up to three Segments of c and gives the frames of the inline
+// one.
+func drawSegments(t *rapid.T, c *Commit) (frames []byte) {
 	parts := make([]PageSet, rapid.IntRange(0, 3).Draw(t, "segments"))
 	if len(parts) > 0 {
 		for p := range drawPageSet(t).All() {
 			parts[rapid.IntRange(0, len(parts)-1).Draw(t, "segment of page")].Add(p)
-			c.PageCount = PageCount(p)
 		}
 	}
 	for _, pages := range parts {
-		if !pages.IsEmpty() {
-			c.Segments = append(c.Segments, drawSegment(t, pages, pushed))
+		var s Segment
+		switch {
+		case pages.IsEmpty():
+			continue
+		case !c.PushID.IsZero() && frames == nil && rapid.Bool().Draw(t, "inline"):
+			s, frames = drawInlineSegment(t, pages)
+		default:
+			s = drawSegment(t, pages, !c.PushID.IsZero(), c.ownCheckpoint())
 		}
+		c.Segments = append(c.Segments, s)
 	}
-	c.PageCount = PageCount(rapid.Uint32Min(uint32(c.PageCount)).Draw(t, "page count"))
-	c.Kept = PageCount(rapid.Uint32Max(uint32(c.PageCount)).Draw(t, "kept"))
-	return c
+	return frames
 }
 
 func equalCommits(a, b Commit) bool {
-	if len(a.Segments) != len(b.Segments) {
-		return false
-	}
-	for i := range a.Segments {
-		if !equalSegments(a.Segments[i], b.Segments[i]) {
-			return false
-		}
-	}
-	return a.Volume == b.Volume && a.LSN == b.LSN && a.PageCount == b.PageCount && a.Kept == b.Kept &&
-		a.Parent == b.Parent && a.PushID == b.PushID && a.Time.Equal(b.Time)
+	return slices.EqualFunc(a.Segments, b.Segments, equalSegments) &&
+		a.Volume == b.Volume && a.LSN == b.LSN && a.PageCount == b.PageCount && a.Kept == b.Kept &&
+		a.Parent == b.Parent && a.PushID == b.PushID && a.Time.Equal(b.Time) &&
+		a.Checkpoint == b.Checkpoint && equalTables(a.Since, b.Since) && a.SinceKept == b.SinceKept && slices.Equal(a.Ancestors, b.Ancestors)
+}
+
+func equalTables(a, b PageTable) bool {
+	return slices.EqualFunc(a.entries, b.entries, func(a, b PageAddress) bool { return a.Idx == b.Idx && *a.Frame == *b.Frame })
 }
 
 func equalSegments(a, b Segment) bool {
-	return a.ID == b.ID && a.Pages.Equal(b.Pages) && a.Footer == b.Footer && equalFrames(a.Frames, b.Frames)
+	return a.ID == b.ID && a.Pages.Equal(b.Pages) && a.Footer == b.Footer && a.Inline == b.Inline && equalFrames(a.Frames, b.Frames)
 }
 
 func equalFrames(a, b FrameIndex) bool {

@@ -30,8 +30,19 @@ func (l LSN) Next() LSN { return l + 1 }
 // it as 16 hex digits of its complement, so that a listing in key order gives
 // the newest commit first.
 func CommitKey(v VolumeID, l LSN) string {
-	return fmt.Sprintf("volumes/%s/log/%016x", v, ^uint64(l))
+	return LogPrefix(v) + fmt.Sprintf("%016x", ^uint64(l))
 }
+
+// LogPrefix is what the keys of the commits of Volume v begin with.
+func LogPrefix(v VolumeID) string { return fmt.Sprintf("volumes/%s/log/", v) }
+
+// PinKey is the key of the object by which a fork tells that it uses Segments of
+// Volume v.
+func PinKey(v, fork VolumeID) string { return fmt.Sprintf("volumes/%s/pins/%s", v, fork) }
+
+// FloorPrefix is what the keys of the floors of Volume v begin with: the LSN
+// follows as in CommitKey.
+func FloorPrefix(v VolumeID) string { return fmt.Sprintf("volumes/%s/floors/", v) }
 
 // LSNRange is the commits from First to Last, both included; it is empty when
 // Last is before First.

@@ -15,7 +15,8 @@ import (
 //	offset  size  field
 //	     0     4  magic "GRFT"
 //	     4     1  kind: 'A' Applied, 'C' Commit, 'F' FrameIndex, 'G' Graft,
-//	              'I' Index, 'L' Leaf, 'S' SegmentState
+//	              'I' Index, 'K' CheckpointRoot, 'L' Leaf, 'N' Pin,
+//	              'P' PageTable, 'S' SegmentState
 //	     5     1  version, 1
 //	     6     2  zero
 //	     8     4  length of the payload, n
@@ -40,7 +41,10 @@ const (
 	KindFrameIndex   Kind = 'F'
 	KindGraft        Kind = 'G'
 	KindIndex        Kind = 'I'
+	KindCheckpoint   Kind = 'K'
 	KindLeaf         Kind = 'L'
+	KindPageTable    Kind = 'P'
+	KindPin          Kind = 'N'
 	KindSegmentState Kind = 'S'
 )
 

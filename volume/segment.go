@@ -40,6 +40,8 @@ type SegmentWriter struct {
 	seg  Segment
 	next []PageEntry // of the frame to come
 	off  int64
+
+	index FrameIndex // of the whole Segment, once it is closed
 }
 
 // NewSegmentWriter writes the object of Segment id to w.
@@ -71,6 +73,7 @@ func (sw *SegmentWriter) Close() (Segment, error) {
 	if sw.seg.Pages.IsEmpty() {
 		return Segment{}, errors.New("graft: segment without a page")
 	}
+	sw.index = sw.seg.Frames
 	m := sw.seg.Frames.toProto()
 	if proto.Size(m) <= maxInlineIndex {
 		return sw.seg, nil
@@ -83,6 +86,9 @@ func (sw *SegmentWriter) Close() (Segment, error) {
 	sw.seg.Frames = FrameIndex{}
 	return sw.seg, sw.write(b)
 }
+
+// Index is the frame index after Close, also where the Segment has a footer.
+func (sw *SegmentWriter) Index() FrameIndex { return sw.index }
 
 func (sw *SegmentWriter) flush() error {
 	if sw.off == 0 {

@@ -197,7 +197,9 @@ func TestLargeFrameIndexIsAFooter(t *testing.T) {
 			t.Fatalf("entry %d is page %d", i, e.Idx)
 		}
 	}
-	rec, err := EncodeCommit(Commit{Volume: someVolume, LSN: 1, PageCount: PageCount(2 * pages), Segments: []Segment{seg}})
+	c := pushedCommit(t).Commit
+	c.PageCount, c.Segments, c.Checkpoint = PageCount(2*pages), []Segment{seg}, refOf(c.Volume, c.LSN)
+	rec, err := EncodeCommit(c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func TestGraftStateRoundTrip(t *testing.T) {
 			},
 		}
 		if rapid.Bool().Draw(t, "pending") {
-			rec, err := EncodeCommit(drawCommit(t))
+			rec, err := EncodeInline(drawCommit(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,8 +47,12 @@ func TestSegmentStateRoundTrip(t *testing.T) {
 		s := SegmentState{
 			Volume:  drawVolumeID(t),
 			LSN:     LSN(rapid.Uint64().Draw(t, "LSN")),
-			Segment: drawSegment(t, drawPageSet(t), true),
+			Segment: drawSegment(t, drawPageSet(t), true, true),
 		}
+		if s.Segment.Frames.Len() == 0 && rapid.Bool().Draw(t, "footer was read") {
+			s.Segment.Frames = drawFrames(t, s.Segment.Pages)
+		}
+		s.Segment.Inline = rapid.Bool().Draw(t, "inline")
 		for range rapid.IntRange(0, 3).Draw(t, "aliases") {
 			s.Aliases = append(s.Aliases, Alias{Segment: drawSegmentID(t), Pages: drawPageSet(t)})
 		}

@@ -39,6 +39,10 @@ type Commit struct {
 	PushId        []byte                 `protobuf:"bytes,7,opt,name=push_id,json=pushId,proto3" json:"push_id,omitempty"`             // 16 random bytes for each push; empty in local commits
 	UnixMs        int64                  `protobuf:"varint,8,opt,name=unix_ms,json=unixMs,proto3" json:"unix_ms,omitempty"`            // for people, never for decisions
 	Features      []uint32               `protobuf:"varint,9,rep,packed,name=features,proto3" json:"features,omitempty"`               // required: a reader that does not know one must refuse
+	Checkpoint    *Checkpoint            `protobuf:"bytes,10,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`                  // of this commit or an earlier one; absent: the first commits of a Volume have none
+	Since         *PageTable             `protobuf:"bytes,11,opt,name=since,proto3" json:"since,omitempty"`                            // pages that changed between the checkpoint and this commit, both left out
+	SinceKept     uint32                 `protobuf:"varint,12,opt,name=since_kept,json=sinceKept,proto3" json:"since_kept,omitempty"`  // lowest page count since the checkpoint, up to this commit
+	Ancestors     []*Origin              `protobuf:"bytes,13,rep,name=ancestors,proto3" json:"ancestors,omitempty"`                    // of a fork: what it continues, nearest first
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -136,20 +140,547 @@ func (x *Commit) GetFeatures() []uint32 {
 	return nil
 }
 
+func (x *Commit) GetCheckpoint() *Checkpoint {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *Commit) GetSince() *PageTable {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Commit) GetSinceKept() uint32 {
+	if x != nil {
+		return x.SinceKept
+	}
+	return 0
+}
+
+func (x *Commit) GetAncestors() []*Origin {
+	if x != nil {
+		return x.Ancestors
+	}
+	return nil
+}
+
+// Origin is a commit that a fork continues.
+type Origin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Volume        []byte                 `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`
+	Lsn           uint64                 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Origin) Reset() {
+	*x = Origin{}
+	mi := &file_graft_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Origin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Origin) ProtoMessage() {}
+
+func (x *Origin) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Origin.ProtoReflect.Descriptor instead.
+func (*Origin) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Origin) GetVolume() []byte {
+	if x != nil {
+		return x.Volume
+	}
+	return nil
+}
+
+func (x *Origin) GetLsn() uint64 {
+	if x != nil {
+		return x.Lsn
+	}
+	return 0
+}
+
+// Pin is put by a fork for each of its ancestors: it uses objects of theirs.
+type Pin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fork          []byte                 `protobuf:"bytes,1,opt,name=fork,proto3" json:"fork,omitempty"`     // VolumeID of the fork
+	Origin        *Origin                `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"` // what it continues
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pin) Reset() {
+	*x = Pin{}
+	mi := &file_graft_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pin) ProtoMessage() {}
+
+func (x *Pin) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pin.ProtoReflect.Descriptor instead.
+func (*Pin) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Pin) GetFork() []byte {
+	if x != nil {
+		return x.Fork
+	}
+	return nil
+}
+
+func (x *Pin) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+// Checkpoint names a checkpoint object, and the CheckpointRoot record in it.
+type Checkpoint struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Volume        []byte                 `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`  // of its key; absent: that of the commit
+	Lsn           uint64                 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`       // of the commit whose page index it gives, and of its key
+	Random        []byte                 `protobuf:"bytes,3,opt,name=random,proto3" json:"random,omitempty"`  // of its key, 8 bytes
+	Offset        uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"` // of the root record, in bytes
+	Length        uint32                 `protobuf:"varint,5,opt,name=length,proto3" json:"length,omitempty"` // of the root record, in bytes
+	Sha256        []byte                 `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`  // of the root record
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Checkpoint) Reset() {
+	*x = Checkpoint{}
+	mi := &file_graft_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Checkpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Checkpoint) ProtoMessage() {}
+
+func (x *Checkpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
+func (*Checkpoint) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Checkpoint) GetVolume() []byte {
+	if x != nil {
+		return x.Volume
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetLsn() uint64 {
+	if x != nil {
+		return x.Lsn
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetRandom() []byte {
+	if x != nil {
+		return x.Random
+	}
+	return nil
+}
+
+func (x *Checkpoint) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Checkpoint) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+// PageTable says which frame holds each of some pages. The fields that begin
+// with frame_ have one entry for each frame, those that begin with page_ one for
+// each page.
+type PageTable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`                                    // objects that frames lie in
+	FrameSource   []uint32               `protobuf:"varint,2,rep,packed,name=frame_source,json=frameSource,proto3" json:"frame_source,omitempty"` // number of its source, from 0
+	FrameOffset   []uint64               `protobuf:"varint,3,rep,packed,name=frame_offset,json=frameOffset,proto3" json:"frame_offset,omitempty"` // bytes from the start of the object
+	FrameLength   []uint32               `protobuf:"varint,4,rep,packed,name=frame_length,json=frameLength,proto3" json:"frame_length,omitempty"` // bytes of the compressed frame
+	FrameSha256   []byte                 `protobuf:"bytes,5,opt,name=frame_sha256,json=frameSha256,proto3" json:"frame_sha256,omitempty"`         // 32 bytes each, of the compressed bytes
+	PageGap       []uint32               `protobuf:"varint,6,rep,packed,name=page_gap,json=pageGap,proto3" json:"page_gap,omitempty"`             // page index less that of the page before, ascending
+	PageFrame     []uint32               `protobuf:"varint,7,rep,packed,name=page_frame,json=pageFrame,proto3" json:"page_frame,omitempty"`       // number of its frame, from 0
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PageTable) Reset() {
+	*x = PageTable{}
+	mi := &file_graft_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PageTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PageTable) ProtoMessage() {}
+
+func (x *PageTable) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PageTable.ProtoReflect.Descriptor instead.
+func (*PageTable) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PageTable) GetSources() []*Source {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *PageTable) GetFrameSource() []uint32 {
+	if x != nil {
+		return x.FrameSource
+	}
+	return nil
+}
+
+func (x *PageTable) GetFrameOffset() []uint64 {
+	if x != nil {
+		return x.FrameOffset
+	}
+	return nil
+}
+
+func (x *PageTable) GetFrameLength() []uint32 {
+	if x != nil {
+		return x.FrameLength
+	}
+	return nil
+}
+
+func (x *PageTable) GetFrameSha256() []byte {
+	if x != nil {
+		return x.FrameSha256
+	}
+	return nil
+}
+
+func (x *PageTable) GetPageGap() []uint32 {
+	if x != nil {
+		return x.PageGap
+	}
+	return nil
+}
+
+func (x *PageTable) GetPageFrame() []uint32 {
+	if x != nil {
+		return x.PageFrame
+	}
+	return nil
+}
+
+// Source is a Segment, and the object that it lies in.
+type Source struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Segment       []byte                 `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
+	Volume        []byte                 `protobuf:"bytes,2,opt,name=volume,proto3" json:"volume,omitempty"` // of the commit that holds it inline; absent: that of the record
+	Lsn           uint64                 `protobuf:"varint,3,opt,name=lsn,proto3" json:"lsn,omitempty"`      // 0: it is an object of its own
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Source) Reset() {
+	*x = Source{}
+	mi := &file_graft_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Source) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Source) ProtoMessage() {}
+
+func (x *Source) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Source.ProtoReflect.Descriptor instead.
+func (*Source) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Source) GetSegment() []byte {
+	if x != nil {
+		return x.Segment
+	}
+	return nil
+}
+
+func (x *Source) GetVolume() []byte {
+	if x != nil {
+		return x.Volume
+	}
+	return nil
+}
+
+func (x *Source) GetLsn() uint64 {
+	if x != nil {
+		return x.Lsn
+	}
+	return 0
+}
+
+// CheckpointRoot gives the page index of a remote Volume at one LSN. The fields
+// that begin with chunk_ have one entry for each leaf with a written page, those
+// that begin with bundle_frame_ one for each frame.
+type CheckpointRoot struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Volume            []byte                 `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`
+	Lsn               uint64                 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	PageCount         uint32                 `protobuf:"varint,3,opt,name=page_count,json=pageCount,proto3" json:"page_count,omitempty"`
+	Objects           []*Checkpoint          `protobuf:"bytes,4,rep,name=objects,proto3" json:"objects,omitempty"`                                                         // older checkpoints that hold chunks; the key alone
+	ChunkGap          []uint32               `protobuf:"varint,5,rep,packed,name=chunk_gap,json=chunkGap,proto3" json:"chunk_gap,omitempty"`                               // leaf less the leaf before, and 1 more
+	ChunkObject       []uint32               `protobuf:"varint,6,rep,packed,name=chunk_object,json=chunkObject,proto3" json:"chunk_object,omitempty"`                      // 0: this object; else the number in objects, from 1
+	ChunkOffset       []uint64               `protobuf:"varint,7,rep,packed,name=chunk_offset,json=chunkOffset,proto3" json:"chunk_offset,omitempty"`                      // bytes from the start of the object
+	ChunkLength       []uint32               `protobuf:"varint,8,rep,packed,name=chunk_length,json=chunkLength,proto3" json:"chunk_length,omitempty"`                      // bytes of the PageTable record
+	ChunkSha256       []byte                 `protobuf:"bytes,9,opt,name=chunk_sha256,json=chunkSha256,proto3" json:"chunk_sha256,omitempty"`                              // 32 bytes each, of the record
+	ChunkPages        []uint32               `protobuf:"varint,10,rep,packed,name=chunk_pages,json=chunkPages,proto3" json:"chunk_pages,omitempty"`                        // written pages in it
+	BundleFrameLength []uint32               `protobuf:"varint,11,rep,packed,name=bundle_frame_length,json=bundleFrameLength,proto3" json:"bundle_frame_length,omitempty"` // bytes of frames that follow one another in bundle
+	Bundle            []byte                 `protobuf:"bytes,12,opt,name=bundle,proto3" json:"bundle,omitempty"`                                                          // pages that a reader wants first
+	BundleSegments    []byte                 `protobuf:"bytes,13,opt,name=bundle_segments,json=bundleSegments,proto3" json:"bundle_segments,omitempty"`                    // for each bundled page, in order, the Segment that it is of
+	Features          []uint32               `protobuf:"varint,14,rep,packed,name=features,proto3" json:"features,omitempty"`                                              // required: a reader that does not know one must refuse
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *CheckpointRoot) Reset() {
+	*x = CheckpointRoot{}
+	mi := &file_graft_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckpointRoot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckpointRoot) ProtoMessage() {}
+
+func (x *CheckpointRoot) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckpointRoot.ProtoReflect.Descriptor instead.
+func (*CheckpointRoot) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *CheckpointRoot) GetVolume() []byte {
+	if x != nil {
+		return x.Volume
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetLsn() uint64 {
+	if x != nil {
+		return x.Lsn
+	}
+	return 0
+}
+
+func (x *CheckpointRoot) GetPageCount() uint32 {
+	if x != nil {
+		return x.PageCount
+	}
+	return 0
+}
+
+func (x *CheckpointRoot) GetObjects() []*Checkpoint {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetChunkGap() []uint32 {
+	if x != nil {
+		return x.ChunkGap
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetChunkObject() []uint32 {
+	if x != nil {
+		return x.ChunkObject
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetChunkOffset() []uint64 {
+	if x != nil {
+		return x.ChunkOffset
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetChunkLength() []uint32 {
+	if x != nil {
+		return x.ChunkLength
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetChunkSha256() []byte {
+	if x != nil {
+		return x.ChunkSha256
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetChunkPages() []uint32 {
+	if x != nil {
+		return x.ChunkPages
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetBundleFrameLength() []uint32 {
+	if x != nil {
+		return x.BundleFrameLength
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetBundle() []byte {
+	if x != nil {
+		return x.Bundle
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetBundleSegments() []byte {
+	if x != nil {
+		return x.BundleSegments
+	}
+	return nil
+}
+
+func (x *CheckpointRoot) GetFeatures() []uint32 {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
 // Segment names one Segment and says what is in it.
 type Segment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`         // SegmentID, 16 bytes
-	Pages         []byte                 `protobuf:"bytes,2,opt,name=pages,proto3" json:"pages,omitempty"`   // page indexes in it: Roaring, portable format
-	Frames        *FrameIndex            `protobuf:"bytes,3,opt,name=frames,proto3" json:"frames,omitempty"` // absent in local commits, and where footer is set
-	Footer        *Footer                `protobuf:"bytes,4,opt,name=footer,proto3" json:"footer,omitempty"` // where a large frame index lies in the object
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`          // SegmentID, 16 bytes
+	Pages         []byte                 `protobuf:"bytes,2,opt,name=pages,proto3" json:"pages,omitempty"`    // page indexes in it: Roaring, portable format
+	Frames        *FrameIndex            `protobuf:"bytes,3,opt,name=frames,proto3" json:"frames,omitempty"`  // absent in local commits, and where footer is set
+	Footer        *Footer                `protobuf:"bytes,4,opt,name=footer,proto3" json:"footer,omitempty"`  // where a large frame index lies in the object
+	Inline        bool                   `protobuf:"varint,5,opt,name=inline,proto3" json:"inline,omitempty"` // the frames lie in the commit's object, before the record
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_graft_proto_msgTypes[1]
+	mi := &file_graft_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -161,7 +692,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[1]
+	mi := &file_graft_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -174,7 +705,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{1}
+	return file_graft_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Segment) GetId() []byte {
@@ -205,6 +736,13 @@ func (x *Segment) GetFooter() *Footer {
 	return nil
 }
 
+func (x *Segment) GetInline() bool {
+	if x != nil {
+		return x.Inline
+	}
+	return false
+}
+
 // FrameIndex gives each Frame of a Segment, in the order of the object. The
 // three fields have one entry for each Frame.
 type FrameIndex struct {
@@ -218,7 +756,7 @@ type FrameIndex struct {
 
 func (x *FrameIndex) Reset() {
 	*x = FrameIndex{}
-	mi := &file_graft_proto_msgTypes[2]
+	mi := &file_graft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -230,7 +768,7 @@ func (x *FrameIndex) String() string {
 func (*FrameIndex) ProtoMessage() {}
 
 func (x *FrameIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[2]
+	mi := &file_graft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -243,7 +781,7 @@ func (x *FrameIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameIndex.ProtoReflect.Descriptor instead.
 func (*FrameIndex) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{2}
+	return file_graft_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FrameIndex) GetLength() []uint32 {
@@ -279,7 +817,7 @@ type Footer struct {
 
 func (x *Footer) Reset() {
 	*x = Footer{}
-	mi := &file_graft_proto_msgTypes[3]
+	mi := &file_graft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -291,7 +829,7 @@ func (x *Footer) String() string {
 func (*Footer) ProtoMessage() {}
 
 func (x *Footer) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[3]
+	mi := &file_graft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -304,7 +842,7 @@ func (x *Footer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Footer.ProtoReflect.Descriptor instead.
 func (*Footer) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{3}
+	return file_graft_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Footer) GetOffset() uint64 {
@@ -343,7 +881,7 @@ type Graft struct {
 
 func (x *Graft) Reset() {
 	*x = Graft{}
-	mi := &file_graft_proto_msgTypes[4]
+	mi := &file_graft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -355,7 +893,7 @@ func (x *Graft) String() string {
 func (*Graft) ProtoMessage() {}
 
 func (x *Graft) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[4]
+	mi := &file_graft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -368,7 +906,7 @@ func (x *Graft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Graft.ProtoReflect.Descriptor instead.
 func (*Graft) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{4}
+	return file_graft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Graft) GetRemote() []byte {
@@ -424,7 +962,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_graft_proto_msgTypes[5]
+	mi := &file_graft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -436,7 +974,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[5]
+	mi := &file_graft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -449,7 +987,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{5}
+	return file_graft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Pending) GetRecord() []byte {
@@ -479,7 +1017,7 @@ type SegmentState struct {
 
 func (x *SegmentState) Reset() {
 	*x = SegmentState{}
-	mi := &file_graft_proto_msgTypes[6]
+	mi := &file_graft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -491,7 +1029,7 @@ func (x *SegmentState) String() string {
 func (*SegmentState) ProtoMessage() {}
 
 func (x *SegmentState) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[6]
+	mi := &file_graft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -504,7 +1042,7 @@ func (x *SegmentState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentState.ProtoReflect.Descriptor instead.
 func (*SegmentState) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{6}
+	return file_graft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SegmentState) GetVolume() []byte {
@@ -546,7 +1084,7 @@ type Alias struct {
 
 func (x *Alias) Reset() {
 	*x = Alias{}
-	mi := &file_graft_proto_msgTypes[7]
+	mi := &file_graft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -558,7 +1096,7 @@ func (x *Alias) String() string {
 func (*Alias) ProtoMessage() {}
 
 func (x *Alias) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[7]
+	mi := &file_graft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -571,7 +1109,7 @@ func (x *Alias) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alias.ProtoReflect.Descriptor instead.
 func (*Alias) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{7}
+	return file_graft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Alias) GetSegment() []byte {
@@ -603,7 +1141,7 @@ type Index struct {
 
 func (x *Index) Reset() {
 	*x = Index{}
-	mi := &file_graft_proto_msgTypes[8]
+	mi := &file_graft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -615,7 +1153,7 @@ func (x *Index) String() string {
 func (*Index) ProtoMessage() {}
 
 func (x *Index) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[8]
+	mi := &file_graft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -628,7 +1166,7 @@ func (x *Index) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Index.ProtoReflect.Descriptor instead.
 func (*Index) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{8}
+	return file_graft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Index) GetSyncRemote() uint64 {
@@ -684,7 +1222,7 @@ type Leaf struct {
 
 func (x *Leaf) Reset() {
 	*x = Leaf{}
-	mi := &file_graft_proto_msgTypes[9]
+	mi := &file_graft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +1234,7 @@ func (x *Leaf) String() string {
 func (*Leaf) ProtoMessage() {}
 
 func (x *Leaf) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[9]
+	mi := &file_graft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +1247,7 @@ func (x *Leaf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leaf.ProtoReflect.Descriptor instead.
 func (*Leaf) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{9}
+	return file_graft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Leaf) GetSegments() []byte {
@@ -738,7 +1276,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_graft_proto_msgTypes[10]
+	mi := &file_graft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +1288,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[10]
+	mi := &file_graft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +1301,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{10}
+	return file_graft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Applied) GetSequence() uint64 {
@@ -791,7 +1329,7 @@ var File_graft_proto protoreflect.FileDescriptor
 
 const file_graft_proto_rawDesc = "" +
 	"\n" +
-	"\vgraft.proto\x12\bgraft.v1\"\x83\x02\n" +
+	"\vgraft.proto\x12\bgraft.v1\"\xb3\x03\n" +
 	"\x06Commit\x12\x16\n" +
 	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
 	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x1d\n" +
@@ -803,12 +1341,66 @@ const file_graft_proto_rawDesc = "" +
 	"parentHash\x12\x17\n" +
 	"\apush_id\x18\a \x01(\fR\x06pushId\x12\x17\n" +
 	"\aunix_ms\x18\b \x01(\x03R\x06unixMs\x12\x1a\n" +
-	"\bfeatures\x18\t \x03(\rR\bfeatures\"\x87\x01\n" +
+	"\bfeatures\x18\t \x03(\rR\bfeatures\x124\n" +
+	"\n" +
+	"checkpoint\x18\n" +
+	" \x01(\v2\x14.graft.v1.CheckpointR\n" +
+	"checkpoint\x12)\n" +
+	"\x05since\x18\v \x01(\v2\x13.graft.v1.PageTableR\x05since\x12\x1d\n" +
+	"\n" +
+	"since_kept\x18\f \x01(\rR\tsinceKept\x12.\n" +
+	"\tancestors\x18\r \x03(\v2\x10.graft.v1.OriginR\tancestors\"2\n" +
+	"\x06Origin\x12\x16\n" +
+	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
+	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\"C\n" +
+	"\x03Pin\x12\x12\n" +
+	"\x04fork\x18\x01 \x01(\fR\x04fork\x12(\n" +
+	"\x06origin\x18\x02 \x01(\v2\x10.graft.v1.OriginR\x06origin\"\x96\x01\n" +
+	"\n" +
+	"Checkpoint\x12\x16\n" +
+	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
+	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x16\n" +
+	"\x06random\x18\x03 \x01(\fR\x06random\x12\x16\n" +
+	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x16\n" +
+	"\x06length\x18\x05 \x01(\rR\x06length\x12\x16\n" +
+	"\x06sha256\x18\x06 \x01(\fR\x06sha256\"\xfd\x01\n" +
+	"\tPageTable\x12*\n" +
+	"\asources\x18\x01 \x03(\v2\x10.graft.v1.SourceR\asources\x12!\n" +
+	"\fframe_source\x18\x02 \x03(\rR\vframeSource\x12!\n" +
+	"\fframe_offset\x18\x03 \x03(\x04R\vframeOffset\x12!\n" +
+	"\fframe_length\x18\x04 \x03(\rR\vframeLength\x12!\n" +
+	"\fframe_sha256\x18\x05 \x01(\fR\vframeSha256\x12\x19\n" +
+	"\bpage_gap\x18\x06 \x03(\rR\apageGap\x12\x1d\n" +
+	"\n" +
+	"page_frame\x18\a \x03(\rR\tpageFrame\"L\n" +
+	"\x06Source\x12\x18\n" +
+	"\asegment\x18\x01 \x01(\fR\asegment\x12\x16\n" +
+	"\x06volume\x18\x02 \x01(\fR\x06volume\x12\x10\n" +
+	"\x03lsn\x18\x03 \x01(\x04R\x03lsn\"\xe0\x03\n" +
+	"\x0eCheckpointRoot\x12\x16\n" +
+	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
+	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x1d\n" +
+	"\n" +
+	"page_count\x18\x03 \x01(\rR\tpageCount\x12.\n" +
+	"\aobjects\x18\x04 \x03(\v2\x14.graft.v1.CheckpointR\aobjects\x12\x1b\n" +
+	"\tchunk_gap\x18\x05 \x03(\rR\bchunkGap\x12!\n" +
+	"\fchunk_object\x18\x06 \x03(\rR\vchunkObject\x12!\n" +
+	"\fchunk_offset\x18\a \x03(\x04R\vchunkOffset\x12!\n" +
+	"\fchunk_length\x18\b \x03(\rR\vchunkLength\x12!\n" +
+	"\fchunk_sha256\x18\t \x01(\fR\vchunkSha256\x12\x1f\n" +
+	"\vchunk_pages\x18\n" +
+	" \x03(\rR\n" +
+	"chunkPages\x12.\n" +
+	"\x13bundle_frame_length\x18\v \x03(\rR\x11bundleFrameLength\x12\x16\n" +
+	"\x06bundle\x18\f \x01(\fR\x06bundle\x12'\n" +
+	"\x0fbundle_segments\x18\r \x01(\fR\x0ebundleSegments\x12\x1a\n" +
+	"\bfeatures\x18\x0e \x03(\rR\bfeatures\"\x9f\x01\n" +
 	"\aSegment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05pages\x18\x02 \x01(\fR\x05pages\x12,\n" +
 	"\x06frames\x18\x03 \x01(\v2\x14.graft.v1.FrameIndexR\x06frames\x12(\n" +
-	"\x06footer\x18\x04 \x01(\v2\x10.graft.v1.FooterR\x06footer\"Y\n" +
+	"\x06footer\x18\x04 \x01(\v2\x10.graft.v1.FooterR\x06footer\x12\x16\n" +
+	"\x06inline\x18\x05 \x01(\bR\x06inline\"Y\n" +
 	"\n" +
 	"FrameIndex\x12\x16\n" +
 	"\x06length\x18\x01 \x03(\rR\x06length\x12\x1b\n" +
@@ -869,32 +1461,44 @@ func file_graft_proto_rawDescGZIP() []byte {
 	return file_graft_proto_rawDescData
 }
 
-var file_graft_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_graft_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_graft_proto_goTypes = []any{
-	(*Commit)(nil),       // 0: graft.v1.Commit
-	(*Segment)(nil),      // 1: graft.v1.Segment
-	(*FrameIndex)(nil),   // 2: graft.v1.FrameIndex
-	(*Footer)(nil),       // 3: graft.v1.Footer
-	(*Graft)(nil),        // 4: graft.v1.Graft
-	(*Pending)(nil),      // 5: graft.v1.Pending
-	(*SegmentState)(nil), // 6: graft.v1.SegmentState
-	(*Alias)(nil),        // 7: graft.v1.Alias
-	(*Index)(nil),        // 8: graft.v1.Index
-	(*Leaf)(nil),         // 9: graft.v1.Leaf
-	(*Applied)(nil),      // 10: graft.v1.Applied
+	(*Commit)(nil),         // 0: graft.v1.Commit
+	(*Origin)(nil),         // 1: graft.v1.Origin
+	(*Pin)(nil),            // 2: graft.v1.Pin
+	(*Checkpoint)(nil),     // 3: graft.v1.Checkpoint
+	(*PageTable)(nil),      // 4: graft.v1.PageTable
+	(*Source)(nil),         // 5: graft.v1.Source
+	(*CheckpointRoot)(nil), // 6: graft.v1.CheckpointRoot
+	(*Segment)(nil),        // 7: graft.v1.Segment
+	(*FrameIndex)(nil),     // 8: graft.v1.FrameIndex
+	(*Footer)(nil),         // 9: graft.v1.Footer
+	(*Graft)(nil),          // 10: graft.v1.Graft
+	(*Pending)(nil),        // 11: graft.v1.Pending
+	(*SegmentState)(nil),   // 12: graft.v1.SegmentState
+	(*Alias)(nil),          // 13: graft.v1.Alias
+	(*Index)(nil),          // 14: graft.v1.Index
+	(*Leaf)(nil),           // 15: graft.v1.Leaf
+	(*Applied)(nil),        // 16: graft.v1.Applied
 }
 var file_graft_proto_depIdxs = []int32{
-	1, // 0: graft.v1.Commit.segments:type_name -> graft.v1.Segment
-	2, // 1: graft.v1.Segment.frames:type_name -> graft.v1.FrameIndex
-	3, // 2: graft.v1.Segment.footer:type_name -> graft.v1.Footer
-	5, // 3: graft.v1.Graft.pending:type_name -> graft.v1.Pending
-	1, // 4: graft.v1.SegmentState.segment:type_name -> graft.v1.Segment
-	7, // 5: graft.v1.SegmentState.aliases:type_name -> graft.v1.Alias
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	7,  // 0: graft.v1.Commit.segments:type_name -> graft.v1.Segment
+	3,  // 1: graft.v1.Commit.checkpoint:type_name -> graft.v1.Checkpoint
+	4,  // 2: graft.v1.Commit.since:type_name -> graft.v1.PageTable
+	1,  // 3: graft.v1.Commit.ancestors:type_name -> graft.v1.Origin
+	1,  // 4: graft.v1.Pin.origin:type_name -> graft.v1.Origin
+	5,  // 5: graft.v1.PageTable.sources:type_name -> graft.v1.Source
+	3,  // 6: graft.v1.CheckpointRoot.objects:type_name -> graft.v1.Checkpoint
+	8,  // 7: graft.v1.Segment.frames:type_name -> graft.v1.FrameIndex
+	9,  // 8: graft.v1.Segment.footer:type_name -> graft.v1.Footer
+	11, // 9: graft.v1.Graft.pending:type_name -> graft.v1.Pending
+	7,  // 10: graft.v1.SegmentState.segment:type_name -> graft.v1.Segment
+	13, // 11: graft.v1.SegmentState.aliases:type_name -> graft.v1.Alias
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_graft_proto_init() }
@@ -908,7 +1512,7 @@ func file_graft_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_graft_proto_rawDesc), len(file_graft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,408 @@
+package volume
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/pierrec/lz4/v4"
+
+	"graft/internal/graftpb"
+)
+
+// The object of a checkpoint is:
+//
+//	offset  size  field
+//	     0     4  magic "GRFT"
+//	     4     1  kind 'H' (checkpoint)
+//	     5     1  version, 1
+//	     6     2  zero
+//	     8        the chunks that are new, each a PageTable record
+//	              the CheckpointRoot record
+//
+// A commit names the root by offset, length and SHA-256, the root each chunk. The
+// header serves people and tools. An object that is lost can be made again from
+// the commits; who has its bytes still puts them back.
+const kindCheckpointObject = 'H'
+
+// MaxCheckpointRoot bounds the root record of a checkpoint, in bytes: it is enough
+// for a Volume of 1 TiB.
+const MaxCheckpointRoot = 64 << 20
+
+// CheckpointKey names the object of a checkpoint, which gives the page index of
+// Volume at LSN. Random keeps those apart that are written at once.
+type CheckpointKey struct {
+	Volume VolumeID
+	LSN    LSN
+	Random [8]byte
+}
+
+// NewCheckpointKey draws a key.
+func NewCheckpointKey(v VolumeID, l LSN) CheckpointKey {
+	k := CheckpointKey{Volume: v, LSN: l}
+	rand.Read(k.Random[:])
+	return k
+}
+
+// Key is where the object lies in a bucket.
+func (k CheckpointKey) Key() string {
+	return fmt.Sprintf("volumes/%s/checkpoints/%016x-%x", k.Volume, ^uint64(k.LSN), k.Random)
+}
+
+// IsZero tells whether k names nothing.
+func (k CheckpointKey) IsZero() bool { return k.Volume.IsZero() }
+
+// CheckpointRef names a checkpoint and its root record.
+type CheckpointRef struct {
+	CheckpointKey
+	Offset int64 // bytes from the start of the object
+	Length int64 // bytes
+	Sum    Hash  // of the root record
+}
+
+// Chunk says where the PageTable of one leaf lies.
+type Chunk struct {
+	Leaf   LeafIdx
+	Object CheckpointKey
+	Offset int64 // bytes from the start of the object
+	Length int64 // bytes
+	Sum    Hash  // of the record
+	Pages  int   // written pages in it
+}
+
+// BundledPage is a page that lies in a checkpoint itself, with the Segment whose
+// page it is.
+type BundledPage struct {
+	PageEntry
+	Segment SegmentID
+}
+
+// Checkpoint is the page index of a remote Volume at one LSN. It is immutable once
+// it was built or decoded.
+type Checkpoint struct {
+	Key       CheckpointKey
+	PageCount PageCount
+	Chunks    []Chunk       // of every leaf with a written page, ascending
+	Bundle    []BundledPage // ascending
+}
+
+// Chunk gives the chunk of leaf n, or nil when none of its pages was written.
+func (c *Checkpoint) Chunk(n LeafIdx) *Chunk {
+	i, ok := slices.BinarySearchFunc(c.Chunks, n, func(c Chunk, n LeafIdx) int { return cmp.Compare(c.Leaf, n) })
+	if !ok {
+		return nil
+	}
+	return &c.Chunks[i]
+}
+
+// Bundled gives page p if it is bundled.
+func (c *Checkpoint) Bundled(p PageIdx) (BundledPage, bool) {
+	i, ok := slices.BinarySearchFunc(c.Bundle, p, func(b BundledPage, p PageIdx) int { return cmp.Compare(b.Idx, p) })
+	if !ok {
+		return BundledPage{}, false
+	}
+	return c.Bundle[i], true
+}
+
+// EncodeChunk gives the record of a chunk of a checkpoint of Volume home: the
+// pages of one leaf, of which there is one at least. A lost record can be rebuilt
+// from the commits.
+func EncodeChunk(home VolumeID, t PageTable) ([]byte, error) {
+	if err := t.validate(); err != nil {
+		return nil, err
+	}
+	return EncodeRecord(KindPageTable, t.toProto(home))
+}
+
+// DecodeChunk verifies the bytes of chunk ch and gives its pages. It returns
+// ErrCorrupt or ErrVersion.
+func DecodeChunk(ch Chunk, b []byte) (PageTable, error) {
+	if len(b) > MaxChunkSize || int64(len(b)) != ch.Length || HashOf(b) != ch.Sum {
+		return PageTable{}, fmt.Errorf("%w: chunk of leaf %d: hash of %d bytes", ErrCorrupt, ch.Leaf, len(b))
+	}
+	var m graftpb.PageTable
+	if err := DecodeRecord(KindPageTable, b, &m); err != nil {
+		return PageTable{}, err
+	}
+	// The Volume that the record does not name is that of the object it lies in,
+	// which may be an ancestor's.
+	t, err := pageTableFromProto(&m, ch.Object.Volume)
+	if err != nil {
+		return PageTable{}, err
+	}
+	if t.Leaf(ch.Leaf).Len() != t.Len() || t.Len() != ch.Pages {
+		return PageTable{}, fmt.Errorf("%w: chunk of leaf %d has %d pages, %d of that leaf, instead of %d",
+			ErrCorrupt, ch.Leaf, t.Len(), t.Leaf(ch.Leaf).Len(), ch.Pages)
+	}
+	return t, nil
+}
+
+// BuildCheckpoint makes a checkpoint and its object: the chunks in kept lie in
+// older checkpoints and are of leaves that are as they were there, changed gives
+// the leaves that are new, where one without pages stands for none; no leaf is in
+// both. It gives what a commit says of it. What [DecodeCheckpoint] would refuse is
+// an error.
+func BuildCheckpoint(c Checkpoint, kept []Chunk, changed iter.Seq2[LeafIdx, PageTable]) (*Checkpoint, []byte, CheckpointRef, error) {
+	object := []byte{magic[0], magic[1], magic[2], magic[3], kindCheckpointObject, formatVersion, 0, 0}
+	c.Chunks = slices.Clone(kept)
+	for n, t := range changed {
+		if t.Len() == 0 {
+			continue
+		}
+		if t.Leaf(n).Truncated(c.PageCount).Len() != t.Len() {
+			return nil, nil, CheckpointRef{}, fmt.Errorf("%w: leaf %d of a checkpoint of %d pages has pages of others", ErrCorrupt, n, c.PageCount)
+		}
+		b, err := EncodeChunk(c.Key.Volume, t)
+		if err != nil {
+			return nil, nil, CheckpointRef{}, err
+		}
+		c.Chunks = append(c.Chunks, Chunk{Leaf: n, Object: c.Key, Offset: int64(len(object)), Length: int64(len(b)), Sum: HashOf(b), Pages: t.Len()})
+		object = append(object, b...)
+	}
+	slices.SortFunc(c.Chunks, func(a, b Chunk) int { return cmp.Compare(a.Leaf, b.Leaf) })
+	root, err := encodeCheckpoint(&c)
+	if err != nil {
+		return nil, nil, CheckpointRef{}, err
+	}
+	ref := CheckpointRef{CheckpointKey: c.Key, Offset: int64(len(object)), Length: int64(len(root)), Sum: HashOf(root)}
+	if _, err := DecodeCheckpoint(ref, root); err != nil {
+		return nil, nil, CheckpointRef{}, fmt.Errorf("build checkpoint: %w", err)
+	}
+	return &c, append(object, root...), ref, nil
+}
+
+// RebuildCheckpoint makes the object of a checkpoint again from its root record and
+// the records of the chunks that lie in it, which chunk gives.
+func RebuildCheckpoint(ref CheckpointRef, root []byte, chunk func(*Chunk) ([]byte, error)) ([]byte, error) {
+	c, err := DecodeCheckpoint(ref, root)
+	if err != nil {
+		return nil, err
+	}
+	object := []byte{magic[0], magic[1], magic[2], magic[3], kindCheckpointObject, formatVersion, 0, 0}
+	for i := range c.Chunks {
+		ch := &c.Chunks[i]
+		if ch.Object != c.Key {
+			continue
+		}
+		b, err := chunk(ch)
+		if err != nil {
+			return nil, err
+		}
+		if ch.Offset != int64(len(object)) || ch.Length != int64(len(b)) || HashOf(b) != ch.Sum {
+			return nil, fmt.Errorf("%w: chunk of leaf %d at offset %d", ErrCorrupt, ch.Leaf, ch.Offset)
+		}
+		object = append(object, b...)
+	}
+	if ref.Offset != int64(len(object)) {
+		return nil, fmt.Errorf("%w: checkpoint root at offset %d of %d", ErrCorrupt, ref.Offset, len(object))
+	}
+	return append(object, root...), nil
+}
+
+func encodeCheckpoint(c *Checkpoint) ([]byte, error) {
+	m := &graftpb.CheckpointRoot{Volume: c.Key.Volume[:], Lsn: uint64(c.Key.LSN), PageCount: uint32(c.PageCount)}
+	objects := map[CheckpointKey]uint32{c.Key: 0}
+	next := LeafIdx(0)
+	for _, ch := range c.Chunks {
+		n, ok := objects[ch.Object]
+		if !ok {
+			n = uint32(len(objects))
+			objects[ch.Object] = n
+			m.Objects = append(m.Objects, checkpointKeyToProto(ch.Object, c.Key.Volume))
+		}
+		m.ChunkGap = append(m.ChunkGap, uint32(ch.Leaf-next))
+		m.ChunkObject = append(m.ChunkObject, n)
+		m.ChunkOffset = append(m.ChunkOffset, uint64(ch.Offset))
+		m.ChunkLength = append(m.ChunkLength, uint32(ch.Length))
+		m.ChunkSha256 = append(m.ChunkSha256, ch.Sum[:]...)
+		m.ChunkPages = append(m.ChunkPages, uint32(ch.Pages))
+		next = ch.Leaf + 1
+	}
+	var lz lz4.Compressor
+	for part := range slices.Chunk(c.Bundle, FramePages) {
+		entries := make([]PageEntry, len(part))
+		for i, b := range part {
+			entries[i] = b.PageEntry
+			m.BundleSegments = append(m.BundleSegments, b.Segment[:]...)
+		}
+		frame, err := encodeFrame(&lz, entries)
+		if err != nil {
+			return nil, err
+		}
+		m.Bundle = append(m.Bundle, frame...)
+		m.BundleFrameLength = append(m.BundleFrameLength, uint32(len(frame)))
+	}
+	b, err := EncodeRecord(KindCheckpoint, m)
+	if err == nil && len(b) > MaxCheckpointRoot {
+		err = fmt.Errorf("graft: checkpoint root of %d bytes is over the limit of %d", len(b), MaxCheckpointRoot)
+	}
+	return b, err
+}
+
+// DecodeCheckpoint reads the root record that ref names from its bytes. It returns
+// ErrCorrupt or ErrVersion.
+func DecodeCheckpoint(ref CheckpointRef, b []byte) (*Checkpoint, error) {
+	if int64(len(b)) != ref.Length || HashOf(b) != ref.Sum {
+		return nil, fmt.Errorf("%w: checkpoint root at offset %d: hash of %d bytes", ErrCorrupt, ref.Offset, len(b))
+	}
+	var m graftpb.CheckpointRoot
+	if err := DecodeRecord(KindCheckpoint, b, &m); err != nil {
+		return nil, err
+	}
+	if len(m.Features) > 0 {
+		return nil, fmt.Errorf("%w: checkpoint needs feature %d", ErrVersion, m.Features[0])
+	}
+	if !bytes.Equal(m.Volume, ref.Volume[:]) || LSN(m.Lsn) != ref.LSN {
+		return nil, fmt.Errorf("%w: checkpoint is of volume %x LSN %d", ErrCorrupt, m.Volume, m.Lsn)
+	}
+	c := &Checkpoint{Key: ref.CheckpointKey, PageCount: PageCount(m.PageCount)}
+	if err := c.chunksFromProto(&m); err != nil {
+		return nil, err
+	}
+	if err := c.bundleFromProto(&m); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Checkpoint) chunksFromProto(m *graftpb.CheckpointRoot) error {
+	objects, err := c.objectsFromProto(m.Objects)
+	if err != nil {
+		return err
+	}
+	n := len(m.ChunkGap)
+	if len(m.ChunkObject) != n || len(m.ChunkOffset) != n || len(m.ChunkLength) != n || len(m.ChunkPages) != n || len(m.ChunkSha256) != n*len(Hash{}) {
+		return fmt.Errorf("%w: checkpoint of %d chunks: %d objects, %d offsets, %d lengths, %d counts, %d hash bytes",
+			ErrCorrupt, n, len(m.ChunkObject), len(m.ChunkOffset), len(m.ChunkLength), len(m.ChunkPages), len(m.ChunkSha256))
+	}
+	c.Chunks = make([]Chunk, n)
+	next, used := uint64(0), int64(1) // the checkpoint's own object need not be used
+	for i := range c.Chunks {
+		leaf := next + uint64(m.ChunkGap[i])
+		object, length, pages := int64(m.ChunkObject[i]), m.ChunkLength[i], m.ChunkPages[i]
+		if object > used || object >= int64(len(objects)) || m.ChunkOffset[i] > 1<<62 || length == 0 || length > MaxChunkSize ||
+			pages == 0 || pages > LeafPages || leaf*LeafPages+uint64(pages) > uint64(c.PageCount) {
+			return fmt.Errorf("%w: chunk of leaf %d: %d bytes, %d pages, object %d", ErrCorrupt, leaf, length, pages, object)
+		}
+		c.Chunks[i] = Chunk{LeafIdx(leaf), objects[object], int64(m.ChunkOffset[i]), int64(length), Hash(m.ChunkSha256[i*len(Hash{}):]), int(pages)}
+		next, used = leaf+1, max(used, object+1)
+	}
+	if used != int64(len(objects)) {
+		return fmt.Errorf("%w: checkpoint uses %d of %d objects", ErrCorrupt, used, len(objects))
+	}
+	return nil
+}
+
+// objectsFromProto gives the objects that chunks lie in, first the checkpoint's own.
+func (c *Checkpoint) objectsFromProto(ms []*graftpb.Checkpoint) ([]CheckpointKey, error) {
+	objects := append(make([]CheckpointKey, 0, len(ms)+1), c.Key)
+	seen := map[CheckpointKey]bool{c.Key: true}
+	for _, m := range ms {
+		key, err := checkpointKeyFromProto(m, c.Key.Volume)
+		if err != nil {
+			return nil, err
+		}
+		if seen[key] || m.Offset > 0 || m.Length > 0 || len(m.Sha256) > 0 {
+			return nil, fmt.Errorf("%w: checkpoint names object %s twice, or a root in it", ErrCorrupt, key.Key())
+		}
+		objects, seen[key] = append(objects, key), true
+	}
+	return objects, nil
+}
+
+// MaxChunkSize bounds the record of a chunk, in bytes: each of its pages may lie
+// in a frame and an object of its own.
+const MaxChunkSize = 64 << 10
+
+// maxBundle bounds the bundled pages.
+const maxBundle = 4096
+
+func (c *Checkpoint) bundleFromProto(m *graftpb.CheckpointRoot) error {
+	rest, segments, prev := m.Bundle, m.BundleSegments, PageIdx(0)
+	if len(segments) > maxBundle*gidSize {
+		return fmt.Errorf("%w: checkpoint bundles %d bytes of segments", ErrCorrupt, len(segments))
+	}
+	for i, length := range m.BundleFrameLength {
+		if uint64(length) > uint64(len(rest)) {
+			return fmt.Errorf("%w: bundled frame %d of %d bytes", ErrCorrupt, i, length)
+		}
+		entries, err := decodeBlock(rest[:length])
+		if err != nil {
+			return fmt.Errorf("%w: bundled frame %d: %w", ErrCorrupt, i, err)
+		}
+		rest = rest[length:]
+		for _, e := range entries {
+			if e.Idx <= prev || !c.PageCount.Has(e.Idx) || len(segments) < gidSize {
+				return fmt.Errorf("%w: bundled page %d", ErrCorrupt, e.Idx)
+			}
+			id, err := SegmentIDFromBytes(segments[:gidSize])
+			if err != nil {
+				return fmt.Errorf("%w: bundled page %d: %w", ErrCorrupt, e.Idx, err)
+			}
+			c.Bundle = append(c.Bundle, BundledPage{e, id})
+			segments, prev = segments[gidSize:], e.Idx
+		}
+	}
+	if len(rest) > 0 || len(segments) > 0 {
+		return fmt.Errorf("%w: checkpoint with %d bytes behind its bundle", ErrCorrupt, len(rest)+len(segments))
+	}
+	return nil
+}
+
+func checkpointKeyToProto(k CheckpointKey, home VolumeID) *graftpb.Checkpoint {
+	m := &graftpb.Checkpoint{Lsn: uint64(k.LSN), Random: k.Random[:]}
+	if k.Volume != home {
+		m.Volume = k.Volume[:]
+	}
+	return m
+}
+
+func checkpointKeyFromProto(m *graftpb.Checkpoint, home VolumeID) (k CheckpointKey, err error) {
+	k = CheckpointKey{Volume: home, LSN: LSN(m.GetLsn())}
+	if len(m.GetVolume()) > 0 {
+		if k.Volume, err = VolumeIDFromBytes(m.Volume); err != nil {
+			return k, fmt.Errorf("%w: checkpoint: %w", ErrCorrupt, err)
+		}
+	}
+	if len(m.GetRandom()) != len(k.Random) || k.LSN.IsZero() || len(m.GetVolume()) > 0 && k.Volume == home {
+		return k, fmt.Errorf("%w: checkpoint of volume %s LSN %d with %d random bytes", ErrCorrupt, k.Volume, k.LSN, len(m.GetRandom()))
+	}
+	k.Random = [8]byte(m.Random)
+	return k, nil
+}
+
+func checkpointRefToProto(r CheckpointRef, home VolumeID) *graftpb.Checkpoint {
+	m := checkpointKeyToProto(r.CheckpointKey, home)
+	m.Offset, m.Length, m.Sha256 = uint64(r.Offset), uint32(r.Length), r.Sum[:]
+	return m
+}
+
+func checkpointRefFromProto(m *graftpb.Checkpoint, home VolumeID) (r CheckpointRef, err error) {
+	if r.CheckpointKey, err = checkpointKeyFromProto(m, home); err != nil {
+		return r, err
+	}
+	if len(m.Sha256) != len(r.Sum) || m.Offset > 1<<62 {
+		return r, fmt.Errorf("%w: checkpoint root at offset %d with %d hash bytes", ErrCorrupt, m.Offset, len(m.Sha256))
+	}
+	r.Offset, r.Length, r.Sum = int64(m.Offset), int64(m.Length), Hash(m.Sha256)
+	return r, nil
+}
+
+// EncodePin gives the object of a pin: a fork tells by it that it continues o.
+func EncodePin(fork VolumeID, o Origin) ([]byte, error) {
+	return EncodeRecord(KindPin, &graftpb.Pin{Fork: fork[:], Origin: &graftpb.Origin{Volume: o.Volume[:], Lsn: uint64(o.LSN)}})
+}
+
+// validate reports whether r names a root that can be, or is zero.
+func (r CheckpointRef) validate() error {
+	if r == (CheckpointRef{}) {
+		return nil
+	}
+	if r.Volume.IsZero() || r.LSN.IsZero() || r.Offset < 0 || r.Length <= 0 || r.Length > MaxCheckpointRoot {
+		return fmt.Errorf("%w: checkpoint root of %d bytes at offset %d, of volume %s LSN %d", ErrCorrupt, r.Length, r.Offset, r.Volume, r.LSN)
+	}
+	return nil
+}

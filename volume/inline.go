@@ -1,0 +1,237 @@
+package volume
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+
+	"graft/internal/graftpb"
+)
+
+// The object of a commit is its record. Where the commit has an inline Segment,
+// its frames stand before the record, little endian:
+//
+//	offset  size  field
+//	     0     4  magic "GRFT"
+//	     4     1  kind 'E' (embedded frames)
+//	     5     1  version, 1
+//	     6     2  zero
+//	     8     4  length of the frames, n
+//	    12     4  CRC-32C of bytes 0 to 11
+//	    16     n  the frames, one after the other
+//	  16+n        the record
+//
+// So the address of an inline frame does not depend on the record, which names
+// its hash. Every frame is verified when the object is decoded.
+const (
+	kindInline       = 'E'
+	inlineHeaderSize = 16
+)
+
+// MaxInline is how many bytes of frames a commit holds inline, at most.
+const MaxInline = 64 << 10
+
+// InlineFrames gives the frames of the object of a Segment without a footer, as
+// [EncodeInline] wants them.
+func InlineFrames(object []byte) []byte { return object[segmentHeaderSize:] }
+
+// inlinePrefix gives what stands before the record, with room for that.
+func inlinePrefix(frames []byte) []byte {
+	b := make([]byte, inlineHeaderSize, inlineHeaderSize+len(frames)+4096)
+	copy(b, magic)
+	b[4], b[5] = kindInline, formatVersion
+	binary.LittleEndian.PutUint32(b[8:], uint32(len(frames)))
+	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[:12], castagnoli))
+	return append(b, frames...)
+}
+
+// cutInline cuts the object of a commit into inline frames and record.
+func cutInline(b []byte) (frames, record []byte, err error) {
+	if len(b) < inlineHeaderSize || string(b[:4]) != magic || b[4] != kindInline {
+		return nil, b, nil
+	}
+	n := uint64(binary.LittleEndian.Uint32(b[8:]))
+	switch {
+	case binary.LittleEndian.Uint32(b[12:]) != crc32.Checksum(b[:12], castagnoli):
+		return nil, nil, fmt.Errorf("%w: checksum of inline frames", ErrCorrupt)
+	case b[5] != formatVersion:
+		return nil, nil, fmt.Errorf("%w: inline frames: %d instead of %d", ErrVersion, b[5], formatVersion)
+	case b[6] != 0 || b[7] != 0 || n == 0 || n > MaxInline || n > uint64(len(b)-inlineHeaderSize):
+		return nil, nil, fmt.Errorf("%w: %d bytes of inline frames in an object of %d", ErrCorrupt, n, len(b))
+	}
+	return b[inlineHeaderSize : inlineHeaderSize+n], b[inlineHeaderSize+n:], nil
+}
+
+// inline gives the first inline Segment, or nil.
+func (c *Commit) inline() *Segment {
+	i := slices.IndexFunc(c.Segments, func(s Segment) bool { return s.Inline })
+	if i < 0 {
+		return nil
+	}
+	return &c.Segments[i]
+}
+
+// validateInline reports a violation of what invariants 3 and 4 say of inline
+// Segments.
+func (c *Commit) validateInline() error {
+	first := c.inline()
+	if first == nil {
+		return nil
+	}
+	if c.PushID.IsZero() || first.Frames.Len() == 0 || first.Frames.Size()-segmentHeaderSize > MaxInline {
+		return fmt.Errorf("%w: commit with an inline segment of %d frames, %d bytes", ErrCorrupt, first.Frames.Len(), first.Frames.Size())
+	}
+	for i := range c.Segments {
+		if s := &c.Segments[i]; s.Inline && s != first {
+			return fmt.Errorf("%w: commit with more than one inline segment", ErrCorrupt)
+		}
+	}
+	return nil
+}
+
+// checkInline verifies the bytes of the inline frames. What follows the header
+// of a Segment's object follows the longer one of a commit's here.
+func (c *Commit) checkInline(frames []byte) error {
+	var x FrameIndex
+	if s := c.inline(); s != nil {
+		x = s.Frames
+	}
+	if want := x.Size() - segmentHeaderSize; int64(len(frames)) != want {
+		return fmt.Errorf("%w: commit with %d bytes of inline frames, not %d", ErrCorrupt, len(frames), want)
+	}
+	for i, f := range x.frames {
+		if HashOf(frames[f.Offset-segmentHeaderSize:][:f.Length]) != f.Sum {
+			return fmt.Errorf("%w: hash of inline frame %d of %d bytes", ErrCorrupt, i, f.Length)
+		}
+	}
+	return nil
+}
+
+// Own says where the pages of the commit itself lie. It is for pushed commits, and
+// false where a Segment has its frame index in a footer: then the Checkpoint is of
+// this commit.
+func (c *Commit) Own() (PageTable, bool) {
+	var own PageTable
+	for _, s := range c.Segments {
+		if s.Frames.Len() == 0 {
+			return PageTable{}, false
+		}
+		own = own.With(c.tableOf(&s))
+	}
+	return own, true
+}
+
+func (c *Commit) tableOf(s *Segment) PageTable {
+	source, shift := Source{Segment: s.ID}, int64(0)
+	if s.Inline {
+		source.Volume, source.LSN, shift = c.Volume, c.LSN, inlineHeaderSize-segmentHeaderSize
+	}
+	entries := make([]PageAddress, 0, s.Pages.Len())
+	frame := -1
+	var at *Address
+	for p := range s.Pages.All() {
+		if i, _ := s.Frames.Find(p); i != frame {
+			f := s.Frames.Frame(i)
+			frame, at = i, &Address{source, f.Offset + shift, f.Length, f.Sum}
+		}
+		entries = append(entries, PageAddress{p, at})
+	}
+	return PageTable{entries}
+}
+
+// Table says where the pages of Segment s lie that is an object of its own, with
+// this frame index.
+func (s Segment) Table(frames FrameIndex) PageTable {
+	s.Frames, s.Inline = frames, false
+	return (&Commit{}).tableOf(&s)
+}
+
+// InlineFrame gives the bytes of a frame that lies in the object of r, or nil.
+func (r Record) InlineFrame(a *Address) []byte {
+	s := a.Source
+	if s.LSN.IsZero() || s.LSN != r.Commit.LSN || s.Volume != r.Commit.Volume || a.Offset < 0 || a.Length < 0 || a.Length > int64(len(r.Bytes))-a.Offset {
+		return nil
+	}
+	return r.Bytes[a.Offset : a.Offset+a.Length]
+}
+
+func (c *Commit) indexToProto(m *graftpb.Commit) {
+	if !c.Checkpoint.CheckpointKey.IsZero() {
+		m.Checkpoint = checkpointRefToProto(c.Checkpoint, c.Volume)
+	}
+	m.Since, m.SinceKept = c.Since.toProto(c.Volume), uint32(c.SinceKept)
+	for _, o := range c.Ancestors {
+		m.Ancestors = append(m.Ancestors, &graftpb.Origin{Volume: o.Volume[:], Lsn: uint64(o.LSN)})
+	}
+}
+
+func (c *Commit) indexFromProto(m *graftpb.Commit) (err error) {
+	if m.Checkpoint != nil {
+		if c.Checkpoint, err = checkpointRefFromProto(m.Checkpoint, c.Volume); err != nil {
+			return err
+		}
+	}
+	if c.Since, err = pageTableFromProto(m.Since, c.Volume); err != nil {
+		return err
+	}
+	c.SinceKept = PageCount(m.SinceKept)
+	for _, o := range m.Ancestors {
+		v, err := VolumeIDFromBytes(o.GetVolume())
+		if err != nil {
+			return fmt.Errorf("%w: ancestor: %w", ErrCorrupt, err)
+		}
+		c.Ancestors = append(c.Ancestors, Origin{v, LSN(o.GetLsn())})
+	}
+	return nil
+}
+
+// ownCheckpoint tells whether the Checkpoint is of the commit itself.
+func (c *Commit) ownCheckpoint() bool {
+	return c.Checkpoint.Volume == c.Volume && c.Checkpoint.LSN == c.LSN
+}
+
+// validateIndex reports a violation of invariant 4.
+func (c *Commit) validateIndex() error {
+	if c.PushID.IsZero() {
+		if c.Checkpoint != (CheckpointRef{}) || c.Since.Len() > 0 || c.SinceKept > 0 || len(c.Ancestors) > 0 {
+			return fmt.Errorf("%w: commit that was not pushed has an index", ErrCorrupt)
+		}
+		return nil
+	}
+	if err := c.Checkpoint.validate(); err != nil {
+		return err
+	}
+	for _, o := range c.Ancestors {
+		if o.Volume.IsZero() || o.LSN.IsZero() {
+			return fmt.Errorf("%w: commit with ancestor %s at LSN %d", ErrCorrupt, o.Volume, o.LSN)
+		}
+	}
+	return c.validateSince()
+}
+
+func (c *Commit) validateSince() error {
+	switch at := c.Checkpoint; {
+	case c.SinceKept > c.Kept:
+		return fmt.Errorf("%w: commit keeps %d pages since its checkpoint, and %d itself", ErrCorrupt, c.SinceKept, c.Kept)
+	case at.Volume == c.Volume && at.LSN > c.LSN:
+		return fmt.Errorf("%w: commit %d names the checkpoint of %d", ErrCorrupt, c.LSN, at.LSN)
+	case c.Since.Len() == 0:
+		return nil
+	case c.ownCheckpoint():
+		return fmt.Errorf("%w: commit with changes since a checkpoint of its own", ErrCorrupt)
+	}
+	if err := c.Since.validate(); err != nil {
+		return err
+	}
+	if last := c.Since.entries[c.Since.Len()-1].Idx; !c.Kept.Has(last) {
+		return fmt.Errorf("%w: commit keeps %d pages, and page %d since its checkpoint", ErrCorrupt, c.Kept, last)
+	}
+	own := c.Pages()
+	for p := range c.Since.All() {
+		if own.Contains(p) {
+			return fmt.Errorf("%w: page %d is in a segment of the commit and in those since its checkpoint", ErrCorrupt, p)
+		}
+	}
+	return nil
+}

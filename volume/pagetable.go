@@ -1,0 +1,295 @@
+package volume
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+
+	"github.com/pierrec/lz4/v4"
+	"google.golang.org/protobuf/proto"
+
+	"graft/internal/graftpb"
+)
+
+// Source is a Segment, and the object that its frames lie in: that of commit LSN
+// of Volume, which holds it inline, or the Segment's own when LSN is zero.
+type Source struct {
+	Segment SegmentID
+	Volume  VolumeID
+	LSN     LSN
+}
+
+// Key is the key of the object.
+func (s Source) Key() string {
+	if s.LSN.IsZero() {
+		return s.Segment.Key()
+	}
+	return CommitKey(s.Volume, s.LSN)
+}
+
+// Address says where a frame lies in the bucket and what it must be.
+type Address struct {
+	Source Source
+	Offset int64 // bytes from the start of the object
+	Length int64 // bytes, compressed
+	Sum    Hash  // SHA-256 of those bytes
+}
+
+// PageAddress is a page with the address of the frame that holds it.
+type PageAddress struct {
+	Idx   PageIdx
+	Frame *Address // shared by the pages of one frame; read-only
+}
+
+// PageTable says where some pages lie. The zero value has none. It is immutable.
+type PageTable struct{ entries []PageAddress }
+
+// NewPageTable gives the table of entries, which are in strictly ascending order
+// from page 1 and must not change.
+func NewPageTable(entries []PageAddress) PageTable { return PageTable{entries} }
+
+// Len is the number of pages.
+func (t PageTable) Len() int { return len(t.entries) }
+
+// All yields the pages in ascending order.
+func (t PageTable) All() iter.Seq2[PageIdx, *Address] {
+	return func(yield func(PageIdx, *Address) bool) {
+		for _, e := range t.entries {
+			if !yield(e.Idx, e.Frame) {
+				return
+			}
+		}
+	}
+}
+
+// At gives the address of page p, if the table has it.
+func (t PageTable) At(p PageIdx) (*Address, bool) {
+	i, ok := t.search(p)
+	if !ok {
+		return nil, false
+	}
+	return t.entries[i].Frame, true
+}
+
+func (t PageTable) search(p PageIdx) (int, bool) {
+	return slices.BinarySearchFunc(t.entries, p, func(e PageAddress, p PageIdx) int { return cmp.Compare(e.Idx, p) })
+}
+
+// Leaf gives the part of the table that lies in leaf n.
+func (t PageTable) Leaf(n LeafIdx) PageTable {
+	from, _ := slices.BinarySearchFunc(t.entries, n, func(e PageAddress, n LeafIdx) int { return cmp.Compare(LeafOf(e.Idx), n) })
+	end := from
+	for end < len(t.entries) && LeafOf(t.entries[end].Idx) == n {
+		end++
+	}
+	return PageTable{t.entries[from:end]}
+}
+
+// Leaves yields the leaves that the table has pages of, in ascending order.
+func (t PageTable) Leaves() iter.Seq[LeafIdx] {
+	return func(yield func(LeafIdx) bool) {
+		for i, e := range t.entries {
+			n := LeafOf(e.Idx)
+			if (i == 0 || LeafOf(t.entries[i-1].Idx) != n) && !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// Truncated gives the table without the pages above n.
+func (t PageTable) Truncated(n PageCount) PageTable {
+	i, found := t.search(PageIdx(n))
+	if found {
+		i++
+	}
+	return PageTable{t.entries[:i]}
+}
+
+// With gives the table with the pages of newer, which take the place of its own.
+func (t PageTable) With(newer PageTable) PageTable {
+	if newer.Len() == 0 {
+		return t
+	}
+	if t.Len() == 0 {
+		return newer
+	}
+	merged := make([]PageAddress, 0, t.Len()+newer.Len())
+	a, b := t.entries, newer.entries
+	for len(a) > 0 && len(b) > 0 {
+		if a[0].Idx < b[0].Idx {
+			merged, a = append(merged, a[0]), a[1:]
+			continue
+		}
+		if a[0].Idx == b[0].Idx {
+			a = a[1:]
+		}
+		merged, b = append(merged, b[0]), b[1:]
+	}
+	return PageTable{append(append(merged, a...), b...)}
+}
+
+// validate reports whether a record can hold the table: pages ascend from page 1,
+// and each lies in a frame that can be.
+func (t PageTable) validate() error {
+	prev := PageIdx(0)
+	for _, e := range t.entries {
+		if e.Idx <= prev || e.Frame == nil || e.Frame.validate() != nil {
+			return fmt.Errorf("%w: page table: page %d after page %d in frame %+v", ErrCorrupt, e.Idx, prev, e.Frame)
+		}
+		prev = e.Idx
+	}
+	return nil
+}
+
+func (a *Address) validate() error {
+	s := a.Source
+	if a.Offset < 0 || a.Offset > 1<<62 || a.Length <= 0 || a.Length > int64(maxFrameLength) || s.Segment.IsZero() || s.LSN.IsZero() != s.Volume.IsZero() {
+		return fmt.Errorf("%w: frame of %d bytes at offset %d of %+v", ErrCorrupt, a.Length, a.Offset, s)
+	}
+	return nil
+}
+
+// EncodedSize is about how many bytes the table takes in a record of Volume home.
+func (t PageTable) EncodedSize(home VolumeID) int { return proto.Size(t.toProto(home)) }
+
+func (t PageTable) toProto(home VolumeID) *graftpb.PageTable {
+	if t.Len() == 0 {
+		return nil
+	}
+	m := &graftpb.PageTable{}
+	sources := make(map[Source]uint32)
+	frames := make(map[Address]uint32)
+	prev := PageIdx(0)
+	for _, e := range t.entries {
+		n, ok := frames[*e.Frame]
+		if !ok {
+			source, ok := sources[e.Frame.Source]
+			if !ok {
+				source = uint32(len(sources))
+				sources[e.Frame.Source] = source
+				m.Sources = append(m.Sources, sourceToProto(e.Frame.Source, home))
+			}
+			n = uint32(len(frames))
+			frames[*e.Frame] = n
+			m.FrameSource = append(m.FrameSource, source)
+			m.FrameOffset = append(m.FrameOffset, uint64(e.Frame.Offset))
+			m.FrameLength = append(m.FrameLength, uint32(e.Frame.Length))
+			m.FrameSha256 = append(m.FrameSha256, e.Frame.Sum[:]...)
+		}
+		m.PageGap = append(m.PageGap, uint32(e.Idx-prev))
+		m.PageFrame = append(m.PageFrame, n)
+		prev = e.Idx
+	}
+	return m
+}
+
+func sourceToProto(s Source, home VolumeID) *graftpb.Source {
+	m := &graftpb.Source{Segment: s.Segment[:], Lsn: uint64(s.LSN)}
+	if !s.LSN.IsZero() && s.Volume != home {
+		m.Volume = s.Volume[:]
+	}
+	return m
+}
+
+// pageTableFromProto reads a table of a record of Volume home. What is not as
+// toProto writes it is ErrCorrupt.
+func pageTableFromProto(m *graftpb.PageTable, home VolumeID) (PageTable, error) {
+	if m == nil {
+		return PageTable{}, nil
+	}
+	frames, err := addressesFromProto(m, home)
+	if err != nil {
+		return PageTable{}, err
+	}
+	if len(m.PageGap) == 0 || len(m.PageFrame) != len(m.PageGap) {
+		return PageTable{}, fmt.Errorf("%w: page table of %d pages with %d frames of theirs", ErrCorrupt, len(m.PageGap), len(m.PageFrame))
+	}
+	entries := make([]PageAddress, len(m.PageGap))
+	idx, used := uint64(0), int64(0)
+	for i, gap := range m.PageGap {
+		frame := int64(m.PageFrame[i])
+		idx += uint64(gap)
+		if gap == 0 || idx > 1<<32-1 || frame > used || frame >= int64(len(frames)) {
+			return PageTable{}, fmt.Errorf("%w: page table: page %d in frame %d of %d", ErrCorrupt, idx, frame, len(frames))
+		}
+		used = max(used, frame+1)
+		entries[i] = PageAddress{PageIdx(idx), &frames[frame]}
+	}
+	if used != int64(len(frames)) {
+		return PageTable{}, fmt.Errorf("%w: page table uses %d of %d frames", ErrCorrupt, used, len(frames))
+	}
+	return PageTable{entries}, nil
+}
+
+func addressesFromProto(m *graftpb.PageTable, home VolumeID) ([]Address, error) {
+	n := len(m.FrameSource)
+	if len(m.FrameOffset) != n || len(m.FrameLength) != n || len(m.FrameSha256) != n*len(Hash{}) {
+		return nil, fmt.Errorf("%w: page table: frames with %d sources, %d offsets, %d lengths, %d hash bytes",
+			ErrCorrupt, n, len(m.FrameOffset), len(m.FrameLength), len(m.FrameSha256))
+	}
+	sources, err := sourcesFromProto(m.Sources, home)
+	if err != nil {
+		return nil, err
+	}
+	frames, used := make([]Address, n), int64(0)
+	seen := make(map[Address]bool, n)
+	for i := range frames {
+		source := int64(m.FrameSource[i])
+		if source > used || source >= int64(len(sources)) {
+			return nil, fmt.Errorf("%w: page table: frame %d of source %d", ErrCorrupt, i, source)
+		}
+		used = max(used, source+1)
+		frames[i] = Address{sources[source], int64(m.FrameOffset[i]), int64(m.FrameLength[i]), Hash(m.FrameSha256[i*len(Hash{}):])}
+		if err := frames[i].validate(); err != nil {
+			return nil, err
+		}
+		if seen[frames[i]] {
+			return nil, fmt.Errorf("%w: page table: frame %d is one before it", ErrCorrupt, i)
+		}
+		seen[frames[i]] = true
+	}
+	if used != int64(len(sources)) {
+		return nil, fmt.Errorf("%w: page table uses %d of %d sources", ErrCorrupt, used, len(sources))
+	}
+	return frames, nil
+}
+
+func sourcesFromProto(ms []*graftpb.Source, home VolumeID) ([]Source, error) {
+	sources := make([]Source, len(ms))
+	seen := make(map[Source]bool, len(ms))
+	for i, m := range ms {
+		s, err := sourceFromProto(m, home)
+		if err != nil {
+			return nil, err
+		}
+		if seen[s] {
+			return nil, fmt.Errorf("%w: page table: source %d is one before it", ErrCorrupt, i)
+		}
+		sources[i], seen[s] = s, true
+	}
+	return sources, nil
+}
+
+// maxFrameLength is the most bytes that a frame may take, compressed.
+var maxFrameLength = uint32(lz4.CompressBlockBound(maxFrameSize))
+
+func sourceFromProto(m *graftpb.Source, home VolumeID) (s Source, err error) {
+	if s.Segment, err = SegmentIDFromBytes(m.GetSegment()); err != nil {
+		return s, fmt.Errorf("%w: page table: %w", ErrCorrupt, err)
+	}
+	s.LSN = LSN(m.GetLsn())
+	switch {
+	case len(m.GetVolume()) > 0:
+		if s.Volume, err = VolumeIDFromBytes(m.Volume); err != nil {
+			return s, fmt.Errorf("%w: page table: %w", ErrCorrupt, err)
+		}
+		if s.LSN.IsZero() || s.Volume == home {
+			return s, fmt.Errorf("%w: page table: source of volume %s LSN %d", ErrCorrupt, s.Volume, s.LSN)
+		}
+	case !s.LSN.IsZero():
+		s.Volume = home
+	}
+	return s, nil
+}
