@@ -26,6 +26,7 @@ type (
 	Presence = snapshot.Presence
 
 	Fetched     = graftsync.Fetched
+	Hydrated    = graftsync.Hydrated
 	Pulled      = graftsync.Pulled
 	Pushed      = graftsync.Pushed
 	Status      = graftsync.Status
@@ -74,7 +75,7 @@ var (
 	ErrNoRemote       = graftsync.ErrNoRemote
 	ErrNoVolume       = graftsync.ErrNoVolume
 	ErrRemoteMismatch = graftsync.ErrRemoteMismatch
+	ErrExpired        = graftsync.ErrExpired
 	ErrDiverged       = graftsync.ErrDiverged
-	ErrForked         = graftsync.ErrForked
 	ErrPending        = snapshot.ErrPending
 )

@@ -3,7 +3,6 @@ package graft_test
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 
@@ -103,27 +102,12 @@ func TestAForkFetchesWhatItsSourceWould(t *testing.T) {
 func TestPushOfAFork(t *testing.T) {
 	for name, prepare := range sources {
 		t.Run(name, func(t *testing.T) {
-			bucket, opts := newBucket(t)
+			_, opts := newBucket(t)
 			db := openDB(t, t.TempDir(), opts)
 			g := graftOf(t, db, "main")
 			prepare(t, g)
 			f, err := g.Fork(ctx, "fork")
 			must(t, err)
-			if infoOf(t, g).SyncPoint.Remote > 0 {
-				before := bucket.Keys("")
-				write(t, f, "forked")
-				second, err := f.Fork(ctx, "second")
-				must(t, err)
-				for _, f := range []*graft.Graft{f, second} {
-					_, err := f.Push(ctx)
-					wantError(t, "push", err, graft.ErrForked)
-				}
-				if keys := bucket.Keys(""); !slices.Equal(keys, before) {
-					t.Errorf("the bucket has %q, had %q", keys, before)
-				}
-				wantTags(t, db, "fork=forked", "main=source", "second=forked")
-				return
-			}
 			second, err := f.Fork(ctx, "second")
 			must(t, err)
 			write(t, second, "second's")

@@ -18,6 +18,7 @@ require (
 	github.com/tetratelabs/wazero v1.12.0 // vfs: compilation cache
 	go.uber.org/goleak v1.3.0 // tests
 	gocloud.dev v0.47.0 // objstore
+	golang.org/x/sync v0.22.0 // sync: several requests at once
 	golang.org/x/sys v0.48.0 // internal/filesys: fdatasync, free space
 	google.golang.org/protobuf v1.36.12 // volume: records
 	pgregory.net/rapid v1.3.0 // tests

@@ -58,6 +58,23 @@ func write(t *testing.T, g *graft.Graft, text string) {
 	}
 }
 
+// writeMany commits n pages that tell their index: more than 64 are an object of
+// their own once they are pushed.
+func writeMany(t *testing.T, g *graft.Graft, n graft.PageCount) {
+	t.Helper()
+	_, err := g.Update(ctx, func(w *graft.Writer) error {
+		for p := graft.PageIdx(1); n.Has(p); p++ {
+			if err := w.Write(p, &graft.Page{byte(p), byte(p >> 8)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // push pushes g, and gives its remote Volume.
 func push(t *testing.T, g *graft.Graft) graft.VolumeID {
 	t.Helper()
@@ -304,7 +321,7 @@ func TestCloseEndsReadsThatWait(t *testing.T) {
 	defer blob.Close()
 	opts := &graft.Options{Bucket: blob}
 	a := graftOf(t, openDB(t, t.TempDir(), opts), "main")
-	write(t, a, "one")
+	writeMany(t, a, 100)
 	remote := push(t, a)
 	db, err := graft.Open(ctx, t.TempDir(), opts)
 	if err != nil {

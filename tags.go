@@ -297,6 +297,42 @@ func (g *Graft) Fork(ctx context.Context, tag string) (*Graft, error) {
 	return to, nil
 }
 
+// Reset moves the Graft to the newest commit of its remote Volume, whatever local
+// commits are not pushed: these are kept in a new Graft, whose Tag it gives, or ""
+// when there are none. So a divergence can be left behind and looked at later. It
+// fetches no page, and waits for the open Writer. ErrPending tells that a push has
+// no known outcome; nothing changed then but for the new Graft.
+func (g *Graft) Reset(ctx context.Context) (Pulled, string, error) {
+	for {
+		head := g.head.Load()
+		st, backup := head.State(), ""
+		if n := st.Unpushed(); !n.IsZero() {
+			var err error
+			if backup, err = g.backUp(ctx, n.Last); err != nil {
+				return Pulled{}, "", fmt.Errorf("reset: %w", err)
+			}
+		}
+		moved, err := g.dir.remote.Reset(ctx, head, st.LocalHead)
+		if errors.Is(err, ErrStale) {
+			continue // committed to since: what was kept lacks that
+		}
+		return moved, backup, err
+	}
+}
+
+// backUp forks the Graft under a Tag that says of which local LSN it is.
+func (g *Graft) backUp(ctx context.Context, at LSN) (tag string, err error) {
+	for n := 1; ; n++ {
+		tag = fmt.Sprintf("%s-before-reset-%d", g.tag, at)
+		if n > 1 {
+			tag = fmt.Sprintf("%s-%d", tag, n)
+		}
+		if _, err = g.Fork(ctx, tag); !errors.Is(err, ErrTagExists) {
+			return tag, err
+		}
+	}
+}
+
 // Clone points the Graft's Tag at a new Graft of remote Volume v, at its newest
 // commit. It fetches no page, and waits for the open Writer. A Graft with
 // commits that are not pushed is not given up: that is ErrUnpushed.

@@ -178,9 +178,6 @@ func (m *imported) checkPush(ctx context.Context, e *env) (err error) {
 
 // hydrateImport lets hydrates and downloads alternate.
 func hydrateImport(ctx context.Context, e *env) ([]row, error) {
-	if _, ok := any((*graft.Graft)(nil)).(hydrater); !ok {
-		return nil, skipped("graft has no Graft.Hydrate yet")
-	}
 	m, err := e.importedDatabase(ctx)
 	if err != nil {
 		return nil, err

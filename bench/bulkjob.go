@@ -42,19 +42,13 @@ func withGraft(ctx context.Context, j job, f func(*graft.Graft) (outcome, error)
 	return o, errors.Join(err, db.Close(), b.Close())
 }
 
-// hydrater is a Graft that can fetch all its pages.
-type hydrater interface {
-	Hydrate(ctx context.Context) error
-}
-
 // hydrateJob hydrates a Graft that has no page.
 func hydrateJob(ctx context.Context, j job) (outcome, error) {
 	return withGraft(ctx, j, func(g *graft.Graft) (outcome, error) {
-		h, ok := any(g).(hydrater)
-		if !ok {
-			return outcome{}, errors.New("graft has no Graft.Hydrate")
-		}
-		return hydrated(ctx, g, h.Hydrate)
+		return hydrated(ctx, g, func(ctx context.Context) error {
+			_, err := g.Hydrate(ctx, nil)
+			return err
+		})
 	})
 }
 
@@ -72,7 +66,7 @@ func hydrated(ctx context.Context, g *graft.Graft, hydrate func(context.Context)
 		return o, err
 	}
 	after, err := g.Audit(ctx)
-	if err == nil && (before.Present != 0 || after.Written == 0 || after.Present != after.Written) {
+	if err == nil && (before.Present != 0 || after.Written == 0 || after.Unknown != 0 || after.Present != after.Written) {
 		err = fmt.Errorf("of %d pages, %d were there before, and %d after", after.Written, before.Present, after.Present)
 	}
 	return o, err

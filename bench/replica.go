@@ -135,9 +135,11 @@ func (s *site) pushes(ctx context.Context, r *replica, random *rand.Rand, n int,
 		}
 		sum.usage = sum.add(t.usage)
 		sum.elapsed += t.elapsed / time.Duration(n)
-		sum.inRow += t.inRow / float64(n)
-		sum.figure += t.figure / float64(n)
+		sum.inRow += t.inRow
+		sum.figure += t.figure
 	}
+	sum.inRow /= float64(n)
+	sum.figure /= float64(n)
 	return sum, nil
 }
 

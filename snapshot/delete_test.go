@@ -69,10 +69,8 @@ func TestADeletedGraftIsSwept(t *testing.T) {
 		if _, err := g.store.Index(st.Local); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("index: %v", err)
 		}
-		for _, space := range []store.IndexSpace{store.BaseIndex, store.NewestIndex} {
-			if n, ok, err := g.store.NextLeaf(st.Local, space, 0); ok || err != nil {
-				t.Errorf("leaf %d, %v", n, err)
-			}
+		if n, ok, err := g.store.NextLeaf(st.Local, 0); ok || err != nil {
+			t.Errorf("leaf %d, %v", n, err)
 		}
 		// It stays away.
 		g.close(t)

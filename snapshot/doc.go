@@ -8,7 +8,8 @@
 // A [Head] is what moves: the newest Snapshot of one Graft, the locks that
 // guard it, and the steps by which commits, pulls and pushes move it.
 //
-// Pages that are not stored here come from a [PageSource]; package sync has
-// one. Writers of one Graft take turns; nothing here orders writers of
+// Pages that are not stored here, and the page indexes of remote Volumes, come
+// from a [Remote]; package sync has one. Only what reads a page waits for it: a
+// commit never makes a request. Writers of one Graft take turns; nothing here orders writers of
 // different Grafts.
 package snapshot

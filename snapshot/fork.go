@@ -21,7 +21,7 @@ const forkBatch = 500
 //
 //  1. Pin the Snapshot, and have its pages in Badger.
 //  2. Copy the commits that are not pushed.
-//  3. Write the page index.
+//  3. Write the page index, if it is here.
 //  4. Store the Graft and its Tag, and open its Head while the pin lasts.
 func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err error) {
 	defer hs.store.Hold(src.State().Local)() // its log is read
@@ -30,10 +30,8 @@ func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err 
 	if pinned.closed.Load() {
 		return nil, ErrDeleted
 	}
-	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: volume.NewVolumeID(), Parent: st.Remote, ParentLSN: st.SyncPoint.Remote}
-	if st.SyncPoint.Remote.IsZero() {
-		g.Parent, g.ParentLSN = st.Parent, st.ParentLSN
-	}
+	parent := pointOf(&st.GraftState)
+	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: volume.NewVolumeID(), Parent: parent.Volume, ParentLSN: parent.LSN}
 	defer hs.store.Hold(g.Local)()
 	defer func() {
 		if err != nil {
@@ -49,7 +47,7 @@ func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err 
 	h := newHead(hs) // for its way to write an index
 	h.mu.state, h.mu.base, h.mu.local = g, base, volume.LSN(st.Unpushed().Len())
 	h.mu.snap = pinned.snap
-	h.saved.base, h.saved.newest = &Root{}, &Root{}
+	h.saved.record, h.saved.newest = emptyIndex(&g, base), base
 	if err := h.save(ctx); err != nil { // 3
 		return nil, err
 	}

@@ -213,7 +213,7 @@ func hookLive(t *testing.T, g *graft) (hook *atomic.Pointer[func()]) {
 		t.Fatal(err)
 	}
 	g.store, g.heads = st, heads
-	heads.Start(st, g.source)
+	heads.Start(st, g.remote())
 	still(g)
 	if state := g.head.State(); !state.Unborn {
 		g.reopenHead(t)

@@ -17,7 +17,8 @@ var (
 	ErrBusy = errors.New("graft: another writer is open")
 
 	// ErrStale is returned by TryWriter when the Graft has newer content than
-	// the Reader shows.
+	// the Reader shows, and by Reset when it has other local commits than the
+	// caller knows of.
 	ErrStale = errors.New("graft: snapshot is not the newest")
 
 	// ErrDiverged is returned when local commits that are not pushed stand
@@ -53,7 +54,8 @@ type Head struct {
 		deleted bool       // it takes no writes, and is there for its Readers
 		local   volume.LSN // newest local commit
 		snap    *Snapshot
-		base    *Root // of the remote Volume at the SyncPoint
+		base    *Root // of the remote Volume at the SyncPoint, or of the parent of a fork
+		opened  Point // of the page index that what is not loaded of base comes from
 
 		older   map[*Snapshot]struct{}              // not the newest, and with open Readers
 		pending map[volume.SegmentID]volume.PageSet // pages of the pending commit
@@ -211,19 +213,22 @@ func lock(ctx context.Context, c chan struct{}, op string) (unlock func(), err e
 	}
 }
 
-// presence counts the pages of r that are stored here.
+// presence counts the pages of r that are stored here. It makes no request.
 func (h *Head) presence(ctx context.Context, r *Root) (p Presence, err error) {
-	err = r.Each(ctx, func(idx volume.PageIdx, id volume.SegmentID) error {
-		if idx%1024 == 0 && ctx.Err() != nil {
-			return context.Cause(ctx)
+	err = r.scan(ctx, func(n volume.LeafIdx, l *leaf) error {
+		if l == nil {
+			p.Unknown += volume.PageCount(slotsOf(n, r.PageCount()))
+			return nil
 		}
-		has, err := h.store.HasPage(id, idx)
-		if err != nil {
-			return err
-		}
-		p.Written++
-		if has {
-			p.Present++
+		for i, id := range l.written() {
+			has, err := h.store.HasPage(id, firstPage(n)+volume.PageIdx(i))
+			if err != nil {
+				return err
+			}
+			p.Written++
+			if has {
+				p.Present++
+			}
 		}
 		return nil
 	})

@@ -16,7 +16,7 @@ import (
 // background. All methods are safe for concurrent use.
 type Heads struct {
 	store  *store.Store
-	source PageSource
+	remote Remote
 	log    *slog.Logger
 
 	wake    chan struct{} // has room for one kick
@@ -44,9 +44,9 @@ func NewHeads(log *slog.Logger) *Heads {
 }
 
 // Start begins the work in the background. The store was opened with
-// [Heads.Live]; the caller closes it, and the source, after Close.
-func (hs *Heads) Start(st *store.Store, source PageSource) {
-	hs.store, hs.source = st, source
+// [Heads.Live]; the caller closes it after Close.
+func (hs *Heads) Start(st *store.Store, remote Remote) {
+	hs.store, hs.remote = st, remote
 	ctx, stop := context.WithCancel(context.Background())
 	hs.stop = stop
 	go func() {
@@ -84,7 +84,7 @@ func (hs *Heads) New(tag string) *Head {
 	h.mu.unborn = tag
 	h.mu.base = &Root{}
 	h.mu.snap = &Snapshot{root: h.mu.base}
-	h.saved.base, h.saved.newest = h.mu.base, h.mu.base
+	h.saved.newest = h.mu.base
 	return h
 }
 
@@ -96,7 +96,7 @@ func (hs *Heads) register(local volume.VolumeID, h *Head) {
 }
 
 // Open gives the Head of the Graft whose local Volume is local. It reads its
-// index as far as that goes, and the commits since.
+// index as far as that goes, and the local commits since. It makes no request.
 func (hs *Heads) Open(ctx context.Context, local volume.VolumeID) (*Head, error) {
 	hs.opening.Lock()
 	defer hs.opening.Unlock()

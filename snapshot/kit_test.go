@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
-	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -17,61 +15,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// fakeSource is a remote whose pages are put into it. It stores none of them.
-type fakeSource struct {
-	mu struct {
-		sync.Mutex
-		pages map[pageKey]*volume.Page
-		asked []pageKey
-		err   error // what it answers, if set
-	}
-}
-
-type pageKey struct {
-	id volume.SegmentID
-	p  volume.PageIdx
-}
-
-func (f *fakeSource) Page(ctx context.Context, id volume.SegmentID, p volume.PageIdx) (*volume.Page, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.mu.asked = append(f.mu.asked, pageKey{id, p})
-	if f.mu.err != nil {
-		return nil, f.mu.err
-	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	if page := f.mu.pages[pageKey{id, p}]; page != nil {
-		return page, nil
-	}
-	return nil, fmt.Errorf("%w: no page %d of segment %s", volume.ErrCorrupt, p, id)
-}
-
-func (f *fakeSource) put(id volume.SegmentID, p volume.PageIdx, page *volume.Page) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.mu.pages == nil {
-		f.mu.pages = make(map[pageKey]*volume.Page)
-	}
-	f.mu.pages[pageKey{id, p}] = page
-}
-
-func (f *fakeSource) fail(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.mu.err = err
-}
-
-// asked gives the pages that were asked for since the last call.
-func (f *fakeSource) asked() []pageKey {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	asked := f.mu.asked
-	f.mu.asked = nil
-	return asked
-}
 
 // graft is a Head with what it stands on.
 type graft struct {
@@ -101,7 +44,7 @@ func (g *graft) openStore(t rapid.TB) {
 	if g.store, err = store.Open(g.dir, store.Options{Live: g.heads.Live}); err != nil {
 		t.Fatal(err)
 	}
-	g.heads.Start(g.store, g.source)
+	g.heads.Start(g.store, g.remote())
 }
 
 func (g *graft) close(t rapid.TB) {

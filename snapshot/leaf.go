@@ -7,7 +7,8 @@ import (
 	"graft/volume"
 )
 
-// LeafSource gives the stored leaves of the page index of one Snapshot.
+// LeafSource gives the stored leaves of the page index of one Snapshot. It asks
+// nobody but the local store.
 type LeafSource interface {
 	// Leaf gives leaf n, which nobody changes afterwards, or nil when none is
 	// stored.

@@ -2,12 +2,14 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"graft/volume"
+	"graft/volume/store"
 )
 
 // fewPages draws page counts around the borders of the first leaves.
@@ -18,7 +20,27 @@ type headModel struct {
 	*graft
 	now  content
 	kept []keptReader
-	next uint64 // seed of the next pulled page
+	next uint64    // seed of the next pulled page
+	at   []content // of the remote Volume at each LSN; that at zero is of the parent
+}
+
+func newHeadModel(g *graft) *headModel {
+	empty := content{seeds: make(map[volume.PageIdx]uint64)}
+	return &headModel{graft: g, now: empty, at: []content{empty}}
+}
+
+// behind tells whether the remote Volume has commits that are not pulled.
+func (m *headModel) behind() bool { return int(m.head.State().SyncPoint.Remote) < len(m.at)-1 }
+
+// moved notes what the remote Volume is at the SyncPoint.
+func (m *headModel) moved(t *rapid.T) {
+	at := m.head.State().Snapshot.Point()
+	if int(at.LSN) == len(m.at) {
+		m.at = append(m.at, m.now.clone())
+	}
+	if err := m.remote().Objects(at, func(volume.Hash) {}); err != nil { // the source looks at it, too
+		t.Fatal(err)
+	}
 }
 
 type keptReader struct {
@@ -69,7 +91,8 @@ func (m *headModel) transact(t *rapid.T) {
 	if rapid.IntRange(0, 4).Draw(t, "end") == 0 {
 		return // discarded
 	}
-	lsn := commit(t, w)
+	var lsn volume.LSN
+	m.source.offline(t, func() { lsn = commit(t, w) })
 	after := m.head.State()
 	if lsn == 0 {
 		if !edited.equal(m.now) || after.LocalHead != before.LocalHead || after.Snapshot.Version() != before.Snapshot.Version() {
@@ -82,11 +105,13 @@ func (m *headModel) transact(t *rapid.T) {
 }
 
 func (m *headModel) push(t *rapid.T) {
-	if m.head.State().Unpushed().IsZero() {
+	if m.head.State().Unpushed().IsZero() || m.behind() {
 		return
 	}
 	r := m.head.Reader()
-	adopt(t, m.graft)
+	p, aliases := m.rollup(t)
+	m.source.offline(t, func() { adoptIt(t, m.graft, p, aliases) })
+	m.moved(t)
 	if !m.head.Reader().SameContent(r) || !m.head.State().Unpushed().IsZero() {
 		t.Fatal("a push changes the content version, or leaves commits")
 	}
@@ -97,13 +122,18 @@ func (m *headModel) pull(t *rapid.T) {
 	if state := m.head.State(); !state.Unpushed().IsZero() || state.Unborn {
 		return
 	}
+	if m.behind() {
+		m.source.offline(t, func() { advance(t, m.graft, volume.LSN(len(m.at)-1)) })
+		m.now = m.at[len(m.at)-1].clone()
+		return
+	}
 	r := m.head.Reader()
 	c := drawCommit(t, m.now.count)
 	c.Kept = min(c.Kept, m.now.count)
 	lsn := m.head.State().SyncPoint.Remote + 1
 	m.next++
 	m.putRemote(t, lsn, c, 100+m.next)
-	advance(t, m.graft, lsn)
+	m.source.offline(t, func() { advance(t, m.graft, lsn) })
 	m.now = m.now.clone()
 	m.now.truncate(c.Kept)
 	m.now.count = c.PageCount
@@ -113,6 +143,31 @@ func (m *headModel) pull(t *rapid.T) {
 	if m.head.Reader().SameContent(r) {
 		t.Fatal("a pull does not change the content version")
 	}
+	m.moved(t)
+}
+
+// reset gives up what is not pushed. A commit that was swept is fetched again.
+func (m *headModel) reset(t *rapid.T) {
+	st := m.head.State()
+	if st.Unborn {
+		return
+	}
+	to := volume.LSN(rapid.IntRange(0, len(m.at)-1).Draw(t, "reset to"))
+	r := m.head.Reader()
+	m.source.offline(t, func() {
+		err := m.head.Reset(context.Background(), to, st.LocalHead)
+		if errors.Is(err, store.ErrNotFound) {
+			m.source.putAgain(t, m.store, Point{st.Remote, to})
+			err = m.head.Reset(context.Background(), to, st.LocalHead)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	if moves := to != st.SyncPoint.Remote || !st.Unpushed().IsZero(); m.head.Reader().SameContent(r) == moves {
+		t.Fatalf("a reset moves, %t, and does not tell", moves)
+	}
+	m.now = m.at[to].clone()
 }
 
 func (m *headModel) check(t *rapid.T) {
@@ -125,7 +180,7 @@ func (m *headModel) check(t *rapid.T) {
 		k.want.check(t, k.reader)
 	}
 	p, err := m.head.Reader().Presence(context.Background())
-	if err != nil || p.Present > p.Written || p.Written > state.Snapshot.PageCount() {
+	if err != nil || p.Present > p.Written || p.Written+p.Unknown > state.Snapshot.PageCount() {
 		t.Fatalf("presence %+v, %v", p, err)
 	}
 }
@@ -133,10 +188,11 @@ func (m *headModel) check(t *rapid.T) {
 func TestHeadBehavesAsItsVersions(t *testing.T) {
 	g := newGraft(t)
 	rapid.Check(t, func(t *rapid.T) {
+		g.source.bring()
 		g.head = g.heads.New("main")
-		m := &headModel{graft: g, now: content{seeds: make(map[volume.PageIdx]uint64)}}
+		m := newHeadModel(g)
 		for range rapid.IntRange(1, 8).Draw(t, "steps") {
-			switch step := rapid.SampledFrom([]string{"transact", "transact", "transact", "keep", "push", "pull", "save", "sweep", "crash", "reopen"}).Draw(t, "step"); {
+			switch step := rapid.SampledFrom([]string{"transact", "transact", "transact", "keep", "push", "pull", "pull", "reset", "forget", "forget", "save", "sweep", "crash", "reopen"}).Draw(t, "step"); {
 			case step == "transact":
 				m.transact(t)
 			case step == "keep":
@@ -145,21 +201,21 @@ func TestHeadBehavesAsItsVersions(t *testing.T) {
 				m.push(t)
 			case step == "pull":
 				m.pull(t)
+			case step == "reset":
+				m.reset(t)
+			case step == "forget":
+				m.source.forget()
 			case m.head.State().Unborn: // nothing to open
 			case step == "save":
-				if err := m.heads.save(context.Background(), 0); err != nil {
-					t.Fatal(err)
-				}
+				m.source.offline(t, func() { saveNow(t, g) })
 			case step == "sweep":
-				if err := m.heads.Sweep(context.Background()); err != nil {
-					t.Fatal(err)
-				}
+				m.source.offline(t, func() { sweep(t, g) })
 			case step == "crash":
 				m.kept = nil // their store is closed
-				m.crash(t)
+				m.source.offline(t, func() { m.crash(t) })
 			case step == "reopen":
 				m.kept = nil
-				m.reopen(t)
+				m.source.offline(t, func() { m.reopen(t) })
 			}
 			m.check(t)
 		}

@@ -29,10 +29,7 @@ func (h *Head) publish(ctx context.Context, c volume.Commit, change store.Change
 	if err != nil {
 		return nil, 0, err
 	}
-	replaced, err := replacedPages(ctx, root, &c)
-	if err != nil {
-		return nil, 0, err
-	}
+	replaced, unseen := replacedPages(root, &c)
 	change.Commits = []volume.Record{rec}
 	if tag != "" {
 		h.heads.register(state.Local, h)
@@ -46,6 +43,7 @@ func (h *Head) publish(ctx context.Context, c volume.Commit, change store.Change
 	for _, ref := range replaced {
 		h.store.Replaced(ref)
 	}
+	h.store.ReplacedUnseen(unseen)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.mu.local, h.mu.unborn = c.LSN, ""
@@ -60,25 +58,26 @@ func (h *Head) publish(ctx context.Context, c volume.Commit, change store.Change
 	return h.pinLocked(h.mu.snap), c.LSN, nil
 }
 
-// replacedPages gives the pages of r that commit c takes the place of. Those that
-// it cuts off are left out: they show at the next sweep.
-func replacedPages(ctx context.Context, r *Root, c *volume.Commit) (refs []store.PageRef, err error) {
+// replacedPages gives the pages of r that commit c takes the place of, and how
+// many there may be that are in parts of r which are not loaded. Those that it
+// cuts off are left out: they show at the next sweep.
+func replacedPages(r *Root, c *volume.Commit) (refs []store.PageRef, unseen int) {
 	count := min(c.Kept, r.PageCount())
 	for i := range c.Segments {
 		for p := range c.Segments[i].Pages.All() {
 			if !count.Has(p) {
 				break // all others are above as well
 			}
-			id, err := r.Lookup(ctx, p)
-			if err != nil {
-				return nil, err
-			}
-			if !id.IsZero() {
+			id, known := r.known(p)
+			switch {
+			case !known:
+				unseen++
+			case !id.IsZero():
 				refs = append(refs, store.PageRef{Segment: id, Idx: p})
 			}
 		}
 	}
-	return refs, nil
+	return refs, unseen
 }
 
 // show makes root the newest Snapshot. The caller holds the state lock.
@@ -91,7 +90,7 @@ func (h *Head) show(root *Root, changed bool) {
 	if old.readers > 0 {
 		h.mu.older[old] = struct{}{}
 	}
-	h.mu.snap = newSnapshot(&h.mu.state, h.mu.local, root, version)
+	h.mu.snap = newSnapshot(&h.mu.state, h.mu.opened, h.mu.local, root, version)
 }
 
 // SetPending stores p as the pending commit of the Graft, or none when p is
@@ -193,7 +192,7 @@ func (h *Head) showAdopted(ctx context.Context, state volume.GraftState, base, n
 	}
 }
 
-// replay applies a range of commits of one Volume to a Root.
+// replay applies a range of commits of a local Volume to a Root.
 func (h *Head) replay(ctx context.Context, r *Root, v volume.VolumeID, lsns volume.LSNRange) (*Root, error) {
 	err := h.store.Log(v, lsns, func(rec volume.Record) (err error) {
 		r, err = r.Apply(ctx, &rec.Commit)
@@ -202,17 +201,36 @@ func (h *Head) replay(ctx context.Context, r *Root, v volume.VolumeID, lsns volu
 	return r, err
 }
 
-// Advance moves the SyncPoint to LSN to of the remote Volume, whose commits up
-// to there are in the store. It waits for the open Writer, then looks again:
-// local commits by now that are not pushed are ErrDiverged, and nothing
-// changes. The caller holds no lock of h.
+// maxAdvance is how many commits Advance applies one by one. That keeps what is
+// loaded of the Root; a longer way it begins anew.
+const maxAdvance = 64
+
+// Advance moves the SyncPoint to LSN to of the remote Volume, whose commit is in
+// the store. It makes no request. It waits for the open Writer, then looks again:
+// local commits by now that are not pushed are ErrDiverged, and nothing changes.
+// The caller holds no lock of h.
 func (h *Head) Advance(ctx context.Context, to volume.LSN) error {
+	return h.fromOutside(ctx, func() error { return h.advanceLocked(ctx, to) })
+}
+
+// Reset moves the SyncPoint to LSN to of the remote Volume, whose commit is in
+// the store, and shows that, without a request. What is not pushed is given up:
+// local is the newest local commit that the caller knows of, and ErrStale tells
+// that it is another by now. A push in doubt is ErrPending. It waits for the open
+// Writer. The caller holds no lock of h.
+func (h *Head) Reset(ctx context.Context, to, local volume.LSN) error {
+	return h.fromOutside(ctx, func() error { return h.resetLocked(to, local) })
+}
+
+// fromOutside calls move, which changes the content, with the write lock, again
+// and again while it is ErrBusy because of the sync lock.
+func (h *Head) fromOutside(ctx context.Context, move func() error) error {
 	for {
 		unlockWrite, err := h.LockWrite(ctx)
 		if err != nil {
 			return err
 		}
-		err = h.advanceLocked(ctx, to)
+		err = move()
 		unlockWrite()
 		if !errors.Is(err, ErrBusy) {
 			return err
@@ -239,50 +257,140 @@ func (h *Head) TryAdvance(ctx context.Context, to volume.LSN) error {
 	}
 }
 
+// trySync takes the sync lock, or gives ErrBusy when it is taken.
+func (h *Head) trySync() (unlock func(), err error) {
+	select {
+	case h.sync <- struct{}{}:
+		return func() { <-h.sync }, nil
+	default:
+		return nil, ErrBusy
+	}
+}
+
 // advanceLocked does the work of Advance, or gives ErrBusy when the sync lock is
 // taken. The caller holds the write lock.
 func (h *Head) advanceLocked(ctx context.Context, to volume.LSN) error {
-	select {
-	case h.sync <- struct{}{}:
-		defer func() { <-h.sync }()
-	default:
-		return ErrBusy
+	unlock, err := h.trySync()
+	if err != nil {
+		return err
 	}
+	defer unlock()
 	h.mu.Lock()
-	state, base, local, deleted := h.mu.state, h.mu.base, h.mu.local, h.mu.deleted
+	next, local, deleted := h.standLocked(), h.mu.local, h.mu.deleted
 	h.mu.Unlock()
 
 	switch {
 	case deleted:
 		return ErrDeleted
-	case to <= state.SyncPoint.Remote:
+	case to <= next.state.SyncPoint.Remote:
 		return nil
-	case local > state.SyncPoint.Local:
+	case local > next.state.SyncPoint.Local:
 		return ErrDiverged
 	}
-	next, replaced := base, 0
-	err := h.store.Log(state.Remote, volume.LSNRange{First: state.SyncPoint.Remote + 1, Last: to}, func(rec volume.Record) error {
-		refs, err := replacedPages(ctx, next, &rec.Commit)
-		if err == nil {
-			replaced += len(refs)
-			next, err = next.Apply(ctx, &rec.Commit)
-		}
-		return err
-	})
+	if next, err = h.advanced(ctx, next, to); err == nil {
+		err = h.stand(next)
+	}
 	if err != nil {
 		return fmt.Errorf("pull: %w", err)
 	}
-	state.SyncPoint.Remote = to
-	if err := h.store.Apply(store.Change{Grafts: []volume.GraftState{state}}); err != nil {
-		return fmt.Errorf("pull: %w", err)
-	}
+	return nil
+}
 
-	h.store.ReplacedUnseen(replaced)
+// stand is what a Head stands on.
+type stand struct {
+	state    volume.GraftState
+	base     *Root
+	opened   Point
+	replaced int // pages that newer ones take the place of, at most
+}
+
+// standLocked gives what h stands on. The caller holds the state lock.
+func (h *Head) standLocked() stand {
+	return stand{state: h.mu.state, base: h.mu.base, opened: h.mu.opened}
+}
+
+// advanced gives s moved on to LSN to of the remote Volume: by its commits, if
+// they are all here and not too many.
+func (h *Head) advanced(ctx context.Context, s stand, to volume.LSN) (stand, error) {
+	next := s
+	from := s.state.SyncPoint.Remote
+	if to-from > maxAdvance {
+		return h.opened(s, to)
+	}
+	for l := from + 1; l <= to; l++ {
+		rec, err := h.store.Commit(s.state.Remote, l)
+		if errors.Is(err, store.ErrNotFound) {
+			return h.opened(s, to)
+		}
+		if err != nil {
+			return s, err
+		}
+		refs, unseen := replacedPages(next.base, &rec.Commit)
+		next.replaced += len(refs) + unseen
+		if next.base, err = next.base.Apply(ctx, &rec.Commit); err != nil {
+			return s, err
+		}
+	}
+	next.state.SyncPoint.Remote = to
+	return next, nil
+}
+
+// opened gives s moved to LSN to of the remote Volume by its page index there.
+func (h *Head) opened(s stand, to volume.LSN) (stand, error) {
+	var err error
+	s.replaced = int(s.base.PageCount())
+	s.state.SyncPoint.Remote = to
+	s.opened = pointOf(&s.state)
+	s.base, err = h.heads.baseRoot(s.opened)
+	return s, err
+}
+
+// stand moves h to s, which has other content. The caller holds the write lock
+// and the sync lock.
+func (h *Head) stand(s stand) error {
+	if err := h.store.Apply(store.Change{Grafts: []volume.GraftState{s.state}}); err != nil {
+		return err
+	}
+	h.store.ReplacedUnseen(s.replaced)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.mu.state, h.mu.base = state, next
+	h.mu.state, h.mu.base, h.mu.opened = s.state, s.base, s.opened
 	h.mu.unsaved = saveEvery
-	h.show(next, true)
+	h.show(s.base, true)
 	h.heads.kick()
+	return nil
+}
+
+// resetLocked does the work of Reset, or gives ErrBusy when the sync lock is
+// taken. The caller holds the write lock.
+func (h *Head) resetLocked(to, local volume.LSN) error {
+	unlock, err := h.trySync()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	h.mu.Lock()
+	next, head, deleted := h.standLocked(), h.mu.local, h.mu.deleted
+	h.mu.Unlock()
+
+	at := volume.SyncPoint{Remote: to, Local: head}
+	switch {
+	case deleted:
+		return ErrDeleted
+	case next.state.Pending != nil:
+		return fmt.Errorf("reset: %w", ErrPending)
+	case head != local:
+		return fmt.Errorf("reset: %w", ErrStale)
+	case at == next.state.SyncPoint:
+		return nil
+	}
+	defer h.store.HoldVolume(next.state.Remote)() // its commit may be older than any in use
+	if next, err = h.opened(next, to); err == nil {
+		next.state.SyncPoint = at
+		err = h.stand(next)
+	}
+	if err != nil {
+		return fmt.Errorf("reset: %w", err)
+	}
 	return nil
 }

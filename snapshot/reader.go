@@ -10,13 +10,6 @@ import (
 	"graft/volume/store"
 )
 
-// PageSource fetches pages that are not stored here.
-type PageSource interface {
-	// Page gives page p of the remote Segment id, which a Root names, and
-	// stores it. It fails with an error that says why there is none.
-	Page(ctx context.Context, id volume.SegmentID, p volume.PageIdx) (*volume.Page, error)
-}
-
 // ErrReaderClosed is returned by a Reader after Close.
 var ErrReaderClosed = errors.New("graft: reader is closed")
 
@@ -82,19 +75,22 @@ func (r *Reader) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, erro
 	if !errors.Is(err, store.ErrNotFound) {
 		return page, err
 	}
-	page, err = r.head.heads.source.Page(ctx, id, p)
+	page, err = r.head.heads.remote.Page(ctx, r.snap.base, id, p)
 	if err != nil {
 		return nil, fmt.Errorf("read page %d: %w", p, err)
 	}
 	return page, nil
 }
 
-// local gives page p if that takes no fetch, or nil.
+// local gives page p if that takes no request, or nil.
 func (r *Reader) local(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
 	if !r.PageCount().Has(p) {
 		return nil, nil
 	}
-	id, err := r.snap.root.Lookup(ctx, p)
+	id, err := r.snap.root.lookupHere(ctx, p)
+	if errors.Is(err, ErrAbsent) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -111,14 +107,23 @@ func (r *Reader) local(ctx context.Context, p volume.PageIdx) (*volume.Page, err
 // Presence says how much of a Snapshot is stored here.
 type Presence struct {
 	Present volume.PageCount // written pages that are stored here
-	Written volume.PageCount // written pages in all
+	Written volume.PageCount // written pages in all, as far as is known here
+
+	// Unknown is pages whose part of the page index is not here: nobody knows
+	// here which of them were written. They are in neither of the others.
+	Unknown volume.PageCount
 }
 
-// Presence counts the pages of the Snapshot that are stored here. It reads
-// keys alone, one for each page.
+// Presence counts the pages of the Snapshot that are stored here. It makes no
+// request, and reads keys alone, one for each page.
 func (r *Reader) Presence(ctx context.Context) (Presence, error) {
 	if r.closed.Load() {
 		return Presence{}, ErrReaderClosed
 	}
 	return r.head.presence(ctx, r.snap.root)
+}
+
+// Local gives page p if that takes no request, or nil.
+func (r *Reader) Local(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
+	return r.local(ctx, p)
 }

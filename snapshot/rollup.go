@@ -14,6 +14,15 @@ type Rollup struct {
 	Sources   []volume.Alias // local Segments, newest first, with the pages taken from each
 }
 
+// Pages is the set of all pages.
+func (up Rollup) Pages() volume.PageSet {
+	var all volume.PageSet
+	for _, s := range up.Sources {
+		all.AddSet(s.Pages)
+	}
+	return all
+}
+
 // NewRollup folds commits of one local Volume, oldest first and at least one.
 // Page p is taken from a commit only if no later one has it, or has kept below
 // p.
@@ -39,14 +48,15 @@ func NewRollup(commits []volume.Commit) Rollup {
 	return up
 }
 
-// Rollup folds a range of the local log, which is not empty.
+// Rollup folds a range of the local log. That of an empty range has no pages, and
+// no page count.
 func (h *Head) Rollup(local volume.VolumeID, lsns volume.LSNRange) (Rollup, error) {
 	var commits []volume.Commit
 	err := h.store.Log(local, lsns, func(rec volume.Record) error {
 		commits = append(commits, rec.Commit)
 		return nil
 	})
-	if err != nil {
+	if err != nil || len(commits) == 0 {
 		return Rollup{}, err
 	}
 	return NewRollup(commits), nil

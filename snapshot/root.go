@@ -16,16 +16,19 @@ import (
 //
 // It is a radix tree: leaves of 256 pages under nodes of 64 children, as high as
 // its highest leaf needs, or one that was opened as its page count. A Root that
-// was opened loads a part of itself when it is first needed. Roots share parts that are not loaded, too, so that a leaf is
-// loaded once for all of them:
+// was opened loads a part of itself when it is first needed. Roots share parts
+// that are not loaded, too, so that a leaf is loaded once for all of them:
 //
-//   - Once [Root.Leaf] or [Root.Lookup] has given something of leaf n, no Root
-//     that shares it asks the source for it again.
-//   - Apply loads what it changes and what it drops. So when Apply has returned,
+//   - A Root is opened from leaves that never change, see [OpenRoot], or from
+//     some that are stored and written over, see [OpenRootOver]. Apply loads
+//     nothing of the former: a leaf that changes before it is loaded becomes a
+//     patch over it.
+//   - Of the latter, Apply settles what it changes and what it drops: it reads
+//     the stored leaf, or finds that there is none. So when Apply has returned,
 //     the stored form of each leaf that differs between the two Roots may be
 //     overwritten or removed, whatever older Root is still read.
-//   - Whoever replaces a stored Root in another way calls Leaf for each
-//     difference first.
+//   - Whoever replaces a stored Root in another way settles each difference
+//     first.
 //
 // A failed load is returned and not remembered.
 //
@@ -33,26 +36,32 @@ import (
 //  1. No page above the page count has a Segment.
 //  2. No leaf lies beyond those that the page count needs.
 //  3. A leaf has a written page, or it is emptyLeaf; a group of one has one, or is nil.
-//  4. Each part is either loaded or says how it is.
+//  4. Each part is either loaded or says how it is lazy.
 //  5. The height is at most maxHeight, and 0 when there is nothing.
+//  6. A patch lies over a fixed leaf, loaded or not, and never over another patch.
 type Root struct {
 	count  volume.PageCount
 	height int
 	top    *node
 }
 
-// OpenRoot gives the Root of count pages whose leaves are in source. It loads
-// nothing. Stored pages above the count are left out: a leaf may have been stored
-// that is newer than the count. Such a Root is right once the commits in between
-// have been applied to it.
-func OpenRoot(count volume.PageCount, source LeafSource) *Root {
-	return OpenRootOver(&Root{}, count, source)
+// OpenRoot gives the Root of count pages whose leaves are those of a remote
+// Volume. It loads nothing.
+func OpenRoot(count volume.PageCount, leaves RemoteLeaves) *Root {
+	if count == 0 {
+		return &Root{}
+	}
+	return &Root{count: count, height: heightFor(leavesFor(count)), top: lazyNode(&lazy{count: count, remote: leaves})}
 }
 
 // OpenRootOver gives the Root of count pages that has the leaves of base but
 // for those in source, of which one may be empty. It loads nothing, and shares
 // with base what it can. It is meant for the newest Snapshot of a Graft, of
 // which only that is stored in which it differs from its base.
+//
+// Stored pages above the count are left out: a leaf may have been stored that is
+// newer than the count. Such a Root is right once the commits in between have
+// been applied to it.
 func OpenRootOver(base *Root, count volume.PageCount, source LeafSource) *Root {
 	if count == 0 {
 		return &Root{}
@@ -73,35 +82,120 @@ func (r *Root) Lookup(ctx context.Context, p volume.PageIdx) (volume.SegmentID, 
 	if !r.count.Has(p) {
 		return volume.SegmentID{}, outsideError(p, r.count)
 	}
-	l, err := r.find(ctx, volume.LeafOf(p))
-	if err != nil {
-		return volume.SegmentID{}, fmt.Errorf("look up page %d: %w", p, err)
+	at := volume.LeafOf(p)
+	n, err := r.find(ctx, at)
+	if err == nil {
+		if l := n.loadedLeaf(); l != nil {
+			return l.at(slot(p)), nil
+		}
+		var id volume.SegmentID
+		if id, err = n.lookup(ctx, at, p); err == nil {
+			return id, nil
+		}
 	}
-	return l.at(slot(p)), nil
+	return volume.SegmentID{}, fmt.Errorf("look up page %d: %w", p, err)
+}
+
+// lookupHere is Lookup without a request, for a page within the page count:
+// ErrAbsent tells that it would take one.
+func (r *Root) lookupHere(ctx context.Context, p volume.PageIdx) (volume.SegmentID, error) {
+	if id, ok := r.known(p); ok {
+		return id, nil
+	}
+	at := volume.LeafOf(p)
+	n, err := r.find(ctx, at)
+	if err == nil {
+		var l *leaf
+		if l, err = n.load(ctx, at, false); err == nil {
+			return l.at(slot(p)), nil
+		}
+	}
+	return volume.SegmentID{}, fmt.Errorf("look up page %d: %w", p, err)
+}
+
+// known is Lookup of what is in memory.
+func (r *Root) known(p volume.PageIdx) (id volume.SegmentID, ok bool) {
+	at, n := volume.LeafOf(p), r.top
+	if at >= leavesAt(r.height) {
+		return id, true
+	}
+	for height := r.height; height > 0; height-- {
+		c := n.loadedChildren()
+		if c == nil {
+			return id, false
+		}
+		n = c[childOf(at, height)]
+	}
+	return n.known(p)
 }
 
 func outsideError(p volume.PageIdx, n volume.PageCount) error {
 	return fmt.Errorf("graft: page %d is outside of %d pages", p, n)
 }
 
-// find gives leaf n, wherever it lies.
-func (r *Root) find(ctx context.Context, n volume.LeafIdx) (*leaf, error) {
+// find gives the node of leaf n, wherever that lies. It makes no request.
+func (r *Root) find(ctx context.Context, n volume.LeafIdx) (*node, error) {
 	if n >= leavesAt(r.height) {
-		return &emptyLeaf, nil
+		return nil, nil
 	}
 	return r.top.find(ctx, r.height, n)
 }
 
-// Leaf gives leaf n in its stored form, or nil when it has no written page.
+// Leaf gives leaf n in its stored form, or nil when it has no written page. It
+// loads it.
 func (r *Root) Leaf(ctx context.Context, n volume.LeafIdx) (*volume.Leaf, error) {
-	l, err := r.find(ctx, n)
-	if err != nil {
-		return nil, fmt.Errorf("load leaf %d: %w", n, err)
+	return r.loadLeaf(ctx, n, true)
+}
+
+// loadLeaf is Leaf that may make a request only to fetch; otherwise it fails with
+// ErrAbsent.
+func (r *Root) loadLeaf(ctx context.Context, n volume.LeafIdx, fetch bool) (*volume.Leaf, error) {
+	found, err := r.find(ctx, n)
+	l := &emptyLeaf
+	if err == nil {
+		l, err = found.load(ctx, n, fetch)
 	}
-	if l == &emptyLeaf {
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("load leaf %d: %w", n, err)
+	case l == &emptyLeaf:
 		return nil, nil
 	}
 	return l.stored(), nil
+}
+
+// settle has r need no stored form of leaf n from then on. It makes no request.
+func (r *Root) settle(ctx context.Context, n volume.LeafIdx) error {
+	found, err := r.find(ctx, n)
+	if err == nil {
+		_, _, err = found.settle(ctx, n)
+	}
+	if err != nil {
+		return fmt.Errorf("settle leaf %d: %w", n, err)
+	}
+	return nil
+}
+
+// scan calls fn for every leaf in ascending order, but for those without a
+// written page, until fn fails. It makes no request and keeps no leaf: one that
+// is not here is nil.
+func (r *Root) scan(ctx context.Context, fn func(volume.LeafIdx, *leaf) error) error {
+	return r.top.scan(ctx, r.height, 0, func(n volume.LeafIdx, l *leaf) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return fn(n, l)
+	})
+}
+
+// scanLeaf is scan of leaf n alone.
+func (r *Root) scanLeaf(ctx context.Context, n volume.LeafIdx, fn func(volume.LeafIdx, *leaf) error) error {
+	found, err := r.find(ctx, n)
+	if err != nil {
+		return err
+	}
+	l, err := found.peek(ctx, n)
+	return visit(n, l, err, fn)
 }
 
 // Each calls fn for every written page in ascending order, until fn fails. It
@@ -153,8 +247,8 @@ func SameLeaf(a, b *Root, n volume.LeafIdx) bool {
 
 // Apply gives the Root after commit c: every page above c.Kept is dropped,
 // then the pages of c are added. It takes time proportional to the leaves that
-// change, whatever the page counts. It loads the leaves that it changes or
-// drops: after an error nothing changed.
+// change, whatever the page counts. It makes no request. After an error nothing
+// changed.
 func (r *Root) Apply(ctx context.Context, c *volume.Commit) (*Root, error) {
 	next, err := r.truncated(ctx, c.Kept)
 	if err != nil {
@@ -212,12 +306,15 @@ func (r *Root) changesOf(ctx context.Context, c *volume.Commit) ([]change, error
 				var found bool
 				i, found = slices.BinarySearchFunc(changes, n, func(c change, n volume.LeafIdx) int { return cmp.Compare(c.at, n) })
 				if !found {
-					l, err := r.find(ctx, n)
+					found, err := r.find(ctx, n)
 					if err != nil {
 						return nil, err
 					}
-					next := *l
-					changes = slices.Insert(changes, i, change{at: n, old: l, leaf: &next})
+					c, err := found.change(ctx, n)
+					if err != nil {
+						return nil, err
+					}
+					changes = slices.Insert(changes, i, c)
 				}
 			}
 			changes[i].set(slot(p), c.Segments[s].ID)
@@ -244,10 +341,10 @@ func (r *Root) checkNode(n *node, height int, first volume.LeafIdx) error {
 	l, c := n.leaf.Load(), n.children.Load()
 	switch {
 	case l == nil && c == nil:
-		if n.lazy.Load() == nil {
-			return fmt.Errorf("node of height %d at leaf %d is neither loaded nor lazy", height, first)
+		if z := n.lazy.Load(); z != nil {
+			return r.checkLazy(z, height, first)
 		}
-		return nil
+		return fmt.Errorf("node of height %d at leaf %d is neither loaded nor lazy", height, first)
 	case (l != nil) != (height == 0), (c != nil) != (height > 0):
 		return fmt.Errorf("node of height %d at leaf %d has the content of another height", height, first)
 	case height == 0:
@@ -257,6 +354,26 @@ func (r *Root) checkNode(n *node, height int, first volume.LeafIdx) error {
 		if err := r.checkNode(child, height-1, first+volume.LeafIdx(i)*leavesAt(height-1)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (r *Root) checkLazy(z *lazy, height int, first volume.LeafIdx) error {
+	count, last := r.count, (uint64(first)+uint64(leavesAt(height)))*volume.LeafPages
+	if p := z.patch; p != nil {
+		under := p.under.lazy.Load()
+		switch {
+		case height != 0:
+			return fmt.Errorf("patch of height %d at leaf %d", height, first)
+		case under != nil && under.remote == nil:
+			return fmt.Errorf("patch of leaf %d is over what is not fixed", first)
+		case p.kept > slotsOf(first, count):
+			return fmt.Errorf("root of %d pages keeps %d slots of leaf %d", count, p.kept, first)
+		}
+		return r.checkLeaf(p.set.orEmpty(), first)
+	}
+	if min(uint64(z.count), last) > uint64(count) {
+		return fmt.Errorf("root of %d pages has %d lazy ones at leaf %d", count, z.count, first)
 	}
 	return nil
 }

@@ -18,6 +18,8 @@ func (l Layer) String() string { return l.Volume.String() + "[" + l.LSNs.String(
 // Snapshot is an immutable view of a Graft.
 type Snapshot struct {
 	local, remote Layer // either may be empty
+	base          Point // that it is the local commits over
+	opened        Point // of the page index that what is not loaded of root comes from
 	root          *Root
 	version       uint64
 	readers       int // that are open; guarded by the Head's mu
@@ -34,6 +36,11 @@ func (s *Snapshot) Layers() []Layer {
 	}
 	return layers
 }
+
+// Point is the commit of a remote Volume that the Snapshot stands on: of its own,
+// or, in a fork that was not pushed, of its parent's. It is zero when there is
+// none.
+func (s *Snapshot) Point() Point { return s.base }
 
 // PageCount is the number of pages.
 func (s *Snapshot) PageCount() volume.PageCount { return s.root.count }
@@ -61,8 +68,10 @@ func (s *Snapshot) String() string {
 
 // newSnapshot gives the Snapshot of a Graft in state g whose newest local commit
 // is head.
-func newSnapshot(g *volume.GraftState, head volume.LSN, root *Root, version uint64) *Snapshot {
+func newSnapshot(g *volume.GraftState, opened Point, head volume.LSN, root *Root, version uint64) *Snapshot {
 	return &Snapshot{
+		base:    pointOf(g),
+		opened:  opened,
 		local:   Layer{g.Local, volume.LSNRange{First: g.SyncPoint.Local + 1, Last: head}},
 		remote:  Layer{g.Remote, volume.LSNRange{First: 1, Last: g.SyncPoint.Remote}},
 		root:    root,

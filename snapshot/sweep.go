@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"graft/volume"
 	"graft/volume/store"
@@ -56,6 +58,16 @@ type use struct {
 	newest  *Root
 	others  []*Root // of the base and of open Snapshots
 	pending map[volume.SegmentID]volume.PageSet
+	points  []Point // commits of remote Volumes
+	deleted bool    // what is stored of its index goes
+}
+
+// addSnapshots enters Snapshots that are read.
+func (u *use) addSnapshots(snaps []*Snapshot) {
+	for _, s := range snaps {
+		u.others = append(u.others, s.root)
+		u.points = append(u.points, s.base, s.opened)
+	}
 }
 
 // mark finds what is live: see [store.Store.Sweep]. Every Graft that it does
@@ -63,8 +75,10 @@ type use struct {
 func (hs *Heads) mark(ctx context.Context) (store.Live, error) {
 	live := store.Live{
 		Pages:   store.NewPageRefSet(),
+		Unknown: new(store.LeafSet),
 		Locals:  make(map[volume.VolumeID]volume.LSN),
-		Remotes: make(map[volume.VolumeID]bool),
+		Remotes: make(map[volume.VolumeID]volume.LSN),
+		Objects: make(map[volume.Hash]bool),
 	}
 	grafts, err := hs.store.Grafts()
 	if err != nil {
@@ -76,13 +90,47 @@ func (hs *Heads) mark(ctx context.Context) (store.Live, error) {
 		}
 	}
 	m := marker{store: hs.store, live: live, aliases: make(map[volume.SegmentID][]volume.Alias)}
+	points := make(map[Point]bool)
 	for _, u := range hs.uses(live) {
 		if err := m.mark(ctx, u); err != nil {
 			return live, fmt.Errorf("mark what is live: %w", err)
 		}
+		for _, p := range u.points {
+			points[p] = true
+		}
+	}
+	if err := hs.markPoints(live, points); err != nil {
+		return live, fmt.Errorf("mark what is live: %w", err)
 	}
 	return live, nil
 }
+
+// markPoints enters what commits of remote Volumes that are in use need: what
+// their page indexes are loaded from, and the logs from the oldest one on.
+func (hs *Heads) markPoints(live store.Live, points map[Point]bool) error {
+	oldest := make(map[volume.VolumeID]volume.LSN)
+	for p := range points {
+		if p.IsZero() {
+			continue
+		}
+		if l, ok := oldest[p.Volume]; !ok || p.LSN < l {
+			oldest[p.Volume] = p.LSN
+		}
+		if err := hs.remote.Objects(p, func(sum volume.Hash) { live.Objects[sum] = true }); err != nil {
+			return err
+		}
+	}
+	if _, ok := hs.remote.(wholeLogs); ok {
+		return nil
+	}
+	for v := range live.Remotes {
+		live.Remotes[v] = oldest[v]
+	}
+	return nil
+}
+
+// wholeLogs is implemented by a Remote whose Roots are made of all commits.
+type wholeLogs interface{ NeedsWholeLogs() }
 
 // uses gives what all Grafts have in use at one moment, so that whatever passes
 // from one to another is seen on either side, and enters their Volumes in live.
@@ -93,28 +141,21 @@ func (hs *Heads) uses(live store.Live) []use {
 	for _, h := range hs.mu.heads {
 		h.mu.Lock()
 		u := use{newest: h.mu.snap.root, others: []*Root{h.mu.base}, pending: h.mu.pending}
-		for s := range h.mu.older {
-			u.others = append(u.others, s.root)
-		}
 		g := &h.mu.state
+		u.points = append(u.points, pointOf(g), h.mu.opened)
+		u.addSnapshots(slices.Collect(maps.Keys(h.mu.older)))
+		u.addVolumes(g, live)
 		live.Locals[g.Local] = min(g.SyncPoint.Local+1, h.mu.local) // the newest stays, to count on from
-		live.Remotes[g.Remote] = true
-		if !g.Parent.IsZero() {
-			live.Remotes[g.Parent] = true
-		}
 		h.mu.Unlock()
 		all = append(all, u)
 	}
 	for h := range hs.mu.deleted {
 		h.mu.Lock()
-		u := use{newest: &Root{}, others: h.readLocked()}
-		if g := &h.mu.state; len(u.others) > 0 {
-			live.Remotes[g.Remote] = true
-			if !g.Parent.IsZero() {
-				live.Remotes[g.Parent] = true
-			}
-		}
-		if len(u.others) == 0 {
+		u := use{newest: &Root{}, deleted: true}
+		if read := h.readLocked(); len(read) > 0 {
+			u.addSnapshots(read)
+			u.addVolumes(&h.mu.state, live)
+		} else {
 			delete(hs.mu.deleted, h)
 		}
 		h.mu.Unlock()
@@ -123,17 +164,23 @@ func (hs *Heads) uses(live store.Live) []use {
 	return all
 }
 
-// readLocked gives the Roots of the Snapshots that have open Readers. The caller
-// holds the state lock.
-func (h *Head) readLocked() []*Root {
-	var roots []*Root
-	for s := range h.mu.older {
-		roots = append(roots, s.root)
+// addVolumes enters the remote Volumes of a Graft.
+func (u *use) addVolumes(g *volume.GraftState, live store.Live) {
+	live.Remotes[g.Remote] = 0
+	if !g.Parent.IsZero() {
+		live.Remotes[g.Parent] = 0
+		u.points = append(u.points, Point{g.Parent, g.ParentLSN})
 	}
+}
+
+// readLocked gives the Snapshots that have open Readers. The caller holds the
+// state lock.
+func (h *Head) readLocked() []*Snapshot {
+	read := slices.Collect(maps.Keys(h.mu.older))
 	if h.mu.snap.readers > 0 {
-		roots = append(roots, h.mu.snap.root)
+		read = append(read, h.mu.snap)
 	}
-	return roots
+	return read
 }
 
 // marker enters pages in Live.
@@ -144,24 +191,16 @@ type marker struct {
 }
 
 func (m *marker) mark(ctx context.Context, u use) error {
-	if err := u.newest.Each(ctx, m.add); err != nil {
+	if err := u.newest.scan(ctx, m.leaf); err != nil {
 		return err
 	}
 	for _, r := range u.others {
-		err := Diff(ctx, u.newest, r, func(n volume.LeafIdx) error {
-			leaf, err := r.Leaf(ctx, n)
-			if err != nil || leaf == nil {
+		if u.deleted {
+			if err := r.top.settleAll(ctx, r.height, 0); err != nil {
 				return err
 			}
-			for i, id := range leaf {
-				if !id.IsZero() {
-					if err := m.add(firstPage(n)+volume.PageIdx(i), id); err != nil {
-						return err
-					}
-				}
-			}
-			return nil
-		})
+		}
+		err := Diff(ctx, u.newest, r, func(n volume.LeafIdx) error { return r.scanLeaf(ctx, n, m.leaf) })
 		if err != nil {
 			return err
 		}
@@ -169,6 +208,20 @@ func (m *marker) mark(ctx context.Context, u use) error {
 	for id, pages := range u.pending {
 		for p := range pages.All() {
 			m.live.Pages.Add(store.PageRef{Segment: id, Idx: p})
+		}
+	}
+	return nil
+}
+
+// leaf enters leaf n, or any page that may be in it when it is not here.
+func (m *marker) leaf(n volume.LeafIdx, l *leaf) error {
+	if l == nil {
+		m.live.Unknown.Add(n)
+		return nil
+	}
+	for i, id := range l.written() {
+		if err := m.add(firstPage(n)+volume.PageIdx(i), id); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -196,9 +249,9 @@ func (m *marker) add(p volume.PageIdx, id volume.SegmentID) error {
 	return nil
 }
 
-// names tells whether a Snapshot of h in use, or its pending commit, has the
-// page ref. The leaves that it looks at are loaded: the page was committed by h
-// since it was opened.
+// names tells whether a Snapshot of h in use, or its pending commit, may have the
+// page ref. It looks at what is in memory alone: the page was committed by h since
+// it was opened.
 func (h *Head) names(ref store.PageRef) bool {
 	h.mu.Lock()
 	roots := []*Root{h.mu.snap.root}
@@ -214,8 +267,7 @@ func (h *Head) names(ref store.PageRef) bool {
 		if !r.PageCount().Has(ref.Idx) {
 			continue
 		}
-		id, err := r.Lookup(context.Background(), ref.Idx)
-		if err != nil || id == ref.Segment {
+		if id, known := r.known(ref.Idx); !known || id == ref.Segment {
 			return true
 		}
 	}

@@ -39,7 +39,7 @@ func openCopy(t *testing.T, g *graft, dir string) *graft {
 	if k.store, err = store.Open(dir, store.Options{Live: k.heads.Live}); err != nil {
 		t.Fatal(err)
 	}
-	k.heads.Start(k.store, k.source)
+	k.heads.Start(k.store, k.remote())
 	still(k)
 	t.Cleanup(func() { k.close(t) })
 	k.head = g.head
@@ -86,7 +86,7 @@ func TestSweepRemovesOrphans(t *testing.T) {
 		t.Fatal(err)
 	}
 	damageLog(t, g, v, 1, 2)
-	if err := g.store.PutLeaves(v, []store.LeafEntry{{Space: store.BaseIndex, N: 3, Leaf: new(volume.Leaf)}}); err != nil {
+	if err := g.store.PutLeaves(v, []store.LeafEntry{{N: 3, Leaf: new(volume.Leaf)}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := g.store.PutIndex(v, volume.Index{}); err != nil {
@@ -103,7 +103,7 @@ func TestSweepRemovesOrphans(t *testing.T) {
 		}
 		sweep(t, g)
 		checkPlaces(t, g, []store.PageRef{{Segment: id, Idx: 1}}, false)
-		if _, ok, err := g.store.NextLeaf(v, store.BaseIndex, 0); !ok || err != nil {
+		if _, ok, err := g.store.NextLeaf(v, 0); !ok || err != nil {
 			t.Errorf("a leaf of a held volume is gone, %v", err)
 		}
 	}
@@ -300,22 +300,26 @@ type world struct {
 	made    int
 }
 
-func (w *world) add(h *Head, now content) {
+func (w *world) add(h *Head) *headModel {
 	g := *w.graft
 	g.head = h
-	w.members = append(w.members, &headModel{graft: &g, now: now})
+	m := newHeadModel(&g)
+	w.members = append(w.members, m)
+	return m
 }
 
 func (w *world) create() {
 	w.made++
-	w.add(w.heads.New(fmt.Sprintf("graft %d", w.made)), content{seeds: make(map[volume.PageIdx]uint64)})
+	w.add(w.heads.New(fmt.Sprintf("graft %d", w.made)))
 }
 
 // fork adds a fork of m, or what a Clone of its remote Volume would be.
 func (w *world) fork(t *rapid.T, m *headModel) {
 	w.made++
-	f := fork(t, m.graft, fmt.Sprintf("fork %d", w.made))
-	w.add(f.head, m.now.clone())
+	var f *graft
+	m.source.offline(t, func() { f = fork(t, m.graft, fmt.Sprintf("fork %d", w.made)) })
+	n := w.add(f.head)
+	n.now, n.at[0] = m.now.clone(), m.at[m.head.State().SyncPoint.Remote].clone()
 }
 
 func (w *world) delete(t *rapid.T, i int) {
@@ -364,7 +368,7 @@ func (w *world) step(t *rapid.T) {
 	m := w.members[i]
 	switch rapid.SampledFrom([]string{
 		"create", "transact", "transact", "transact", "transact", "keep", "keep", "close", "fork", "delete",
-		"push", "push", "pull", "pull", "save", "sweep", "sweep", "flush", "crash", "reopen",
+		"push", "push", "pull", "pull", "reset", "forget", "forget", "save", "sweep", "sweep", "flush", "crash", "reopen",
 	}).Draw(t, "step") {
 	case "create":
 		w.create()
@@ -379,23 +383,23 @@ func (w *world) step(t *rapid.T) {
 	case "delete":
 		w.delete(t, i)
 	case "push":
-		if m.head.State().Parent.IsZero() { // as a push of such a fork is refused
-			m.push(t)
-		}
+		m.push(t)
 	case "pull":
-		if m.head.State().Parent.IsZero() {
-			m.pull(t)
-		}
+		m.pull(t)
+	case "reset":
+		m.reset(t)
+	case "forget":
+		m.source.forget()
 	case "save":
-		saveNow(t, w.graft)
+		m.source.offline(t, func() { saveNow(t, w.graft) })
 	case "sweep":
-		sweep(t, w.graft)
+		m.source.offline(t, func() { sweep(t, w.graft) })
 	case "flush":
 		flush(t, w.graft)
 	case "crash":
-		w.restart(t, true)
+		m.source.offline(t, func() { w.restart(t, true) })
 	case "reopen":
-		w.restart(t, false)
+		m.source.offline(t, func() { w.restart(t, false) })
 	}
 }
 
@@ -411,6 +415,7 @@ func (w *world) check(t *rapid.T) {
 func TestGraftsOfOneStoreBehaveAsTheirVersions(t *testing.T) {
 	g := newGraft(t)
 	rapid.Check(t, func(t *rapid.T) {
+		g.source.bring()
 		w := &world{graft: g}
 		defer func() { // the store goes on to the next world
 			for _, m := range w.members {

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"graft/volume"
@@ -22,28 +23,13 @@ const (
 type node struct {
 	leaf     atomic.Pointer[leaf]     // height 0
 	children atomic.Pointer[children] // other heights
-	lazy     atomic.Pointer[lazy]     // how to load it; nil once it is loaded
+	lazy     atomic.Pointer[lazy]     // what it is while it is not loaded; nil then
 }
 
 type children [fanout]*node
 
 // noChildren is the content of every inner node without a written page.
 var noChildren children
-
-// lazy says how a node is loaded: it is what source has, and where source has
-// nothing it is what under is, both without the pages above count.
-type lazy struct {
-	source LeafSource
-	count  volume.PageCount
-	cut    bool  // under may have pages above count
-	under  *node // nil: nothing
-}
-
-// over gives how a part of the node is loaded, which lies over that part of
-// z.under.
-func (z *lazy) over(under *node) *lazy {
-	return &lazy{source: z.source, count: z.count, cut: z.cut, under: under}
-}
 
 func leafNode(l *leaf) *node {
 	n := new(node)
@@ -80,34 +66,6 @@ func heightFor(leaves volume.LeafIdx) int {
 	return height
 }
 
-// loadLeaf gives the leaf of n, which is nil or stands at height 0.
-func (n *node) loadLeaf(ctx context.Context, at volume.LeafIdx) (*leaf, error) {
-	if n == nil {
-		return &emptyLeaf, nil
-	}
-	if l := n.leaf.Load(); l != nil {
-		return l, nil
-	}
-	z := n.lazy.Load()
-	if z == nil { // loaded since
-		return n.leaf.Load(), nil
-	}
-	stored, err := z.source.Leaf(ctx, at)
-	if err != nil {
-		return nil, err
-	}
-	var l *leaf
-	if stored != nil {
-		l = newLeaf(stored)
-	} else if l, err = z.under.loadLeaf(ctx, at); err != nil {
-		return nil, err
-	}
-	l = l.truncated(at, z.count)
-	n.leaf.CompareAndSwap(nil, l) // the first to come here is right
-	n.lazy.Store(nil)
-	return n.leaf.Load(), nil
-}
-
 // loadChildren gives the children of n, which is nil or stands at that height
 // and covers leaf first and those behind it. It loads none of them.
 func (n *node) loadChildren(ctx context.Context, height int, first volume.LeafIdx) (*children, error) {
@@ -123,10 +81,13 @@ func (n *node) loadChildren(ctx context.Context, height int, first volume.LeafId
 	}
 	var c *children
 	var err error
-	if z.under == nil && height == 1 {
+	switch {
+	case z.remote != nil:
+		c = z.everyChild(height, first)
+	case z.under == nil && height == 1:
 		// To ask which leaves there are takes as long as to read them.
-		c = z.everyLeaf(first)
-	} else {
+		c = z.everyChild(height, first)
+	default:
 		c, err = z.expand(ctx, height, first)
 	}
 	if err != nil {
@@ -137,12 +98,12 @@ func (n *node) loadChildren(ctx context.Context, height int, first volume.LeafId
 	return n.children.Load(), nil
 }
 
-// everyLeaf gives children at height 0, from leaf first to the last that the
-// page count needs.
-func (z *lazy) everyLeaf(first volume.LeafIdx) *children {
+// everyChild gives children that are all lazy, from the one at leaf first to the
+// last that the page count needs. It asks nobody.
+func (z *lazy) everyChild(height int, first volume.LeafIdx) *children {
 	c := new(children)
 	for i := range c {
-		if first+volume.LeafIdx(i) < leavesFor(z.count) {
+		if first+volume.LeafIdx(i)*leavesAt(height-1) < leavesFor(z.count) {
 			c[i] = lazyNode(z)
 		}
 	}
@@ -199,8 +160,9 @@ func within(height int, first volume.LeafIdx, count volume.PageCount) bool {
 	return (uint64(first)+uint64(leavesAt(height)))*volume.LeafPages <= uint64(count)
 }
 
-// find gives leaf at of the tree n, which covers it.
-func (n *node) find(ctx context.Context, height int, at volume.LeafIdx) (*leaf, error) {
+// find gives the node of leaf at of the tree n, which covers it. It makes no
+// request.
+func (n *node) find(ctx context.Context, height int, at volume.LeafIdx) (*node, error) {
 	for ; height > 0 && n != nil; height-- {
 		c := n.children.Load()
 		if c == nil {
@@ -211,21 +173,17 @@ func (n *node) find(ctx context.Context, height int, at volume.LeafIdx) (*leaf, 
 		}
 		n = c[childOf(at, height)]
 	}
-	return n.loadLeaf(ctx, at)
-}
-
-// loadAll loads every leaf of n.
-func (n *node) loadAll(ctx context.Context, height int, first volume.LeafIdx) error {
-	return n.each(ctx, height, first, func(volume.LeafIdx, *leaf) error { return nil })
+	return n, nil
 }
 
 // each calls fn for every leaf of n that has a written page, in ascending order.
+// It loads them all.
 func (n *node) each(ctx context.Context, height int, first volume.LeafIdx, fn func(volume.LeafIdx, *leaf) error) error {
 	if n == nil {
 		return nil
 	}
 	if height == 0 {
-		l, err := n.loadLeaf(ctx, first)
+		l, err := n.load(ctx, first, true)
 		if err != nil || l == &emptyLeaf {
 			return err
 		}
@@ -243,28 +201,59 @@ func (n *node) each(ctx context.Context, height int, first volume.LeafIdx, fn fu
 	return nil
 }
 
-// truncate gives n without the pages above count. What it drops it loads first.
+// scan is each that makes no request and keeps no leaf: fn gets nil for one that
+// would take a request.
+func (n *node) scan(ctx context.Context, height int, first volume.LeafIdx, fn func(volume.LeafIdx, *leaf) error) error {
+	if n == nil {
+		return nil
+	}
+	if height == 0 {
+		l, err := n.peek(ctx, first)
+		return visit(first, l, err, fn)
+	}
+	if z := n.lazy.Load(); z != nil && z.remote != nil {
+		for at := first; at < min(first+leavesAt(height), leavesFor(z.count)); at++ {
+			l, err := z.readFixed(ctx, at, false)
+			if err := visit(at, l, err, fn); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	c, err := n.loadChildren(ctx, height, first)
+	if err != nil {
+		return err
+	}
+	for i, child := range c {
+		if err := child.scan(ctx, height-1, first+volume.LeafIdx(i)*leavesAt(height-1), fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit calls fn with a leaf as peek gave it.
+func visit(at volume.LeafIdx, l *leaf, err error, fn func(volume.LeafIdx, *leaf) error) error {
+	switch {
+	case errors.Is(err, ErrAbsent):
+		return fn(at, nil)
+	case err != nil || l == &emptyLeaf:
+		return err
+	}
+	return fn(at, l)
+}
+
+// truncate gives n without the pages above count. What it drops it settles first.
 func (n *node) truncate(ctx context.Context, height int, first volume.LeafIdx, count volume.PageCount) (*node, error) {
 	switch {
 	case n == nil:
 		return nil, nil
 	case first >= leavesFor(count):
-		return nil, n.loadAll(ctx, height, first)
+		return nil, n.settleAll(ctx, height, first)
 	case within(height, first, count):
 		return n, nil
 	case height == 0:
-		l, err := n.loadLeaf(ctx, first)
-		if err != nil {
-			return nil, err
-		}
-		switch next := l.truncated(first, count); next {
-		case l:
-			return n, nil
-		case &emptyLeaf:
-			return nil, nil
-		default:
-			return leafNode(next), nil
-		}
+		return n.truncateLeaf(ctx, first, count)
 	}
 	c, err := n.loadChildren(ctx, height, first)
 	if err != nil {
@@ -285,12 +274,59 @@ func (n *node) truncate(ctx context.Context, height int, first volume.LeafIdx, c
 	return innerNode(&next), nil
 }
 
+// truncateLeaf is truncate of leaf at, through which the cut goes.
+func (n *node) truncateLeaf(ctx context.Context, at volume.LeafIdx, count volume.PageCount) (*node, error) {
+	l, z, err := n.settle(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	if l == nil {
+		p := patchOver(n, z, at)
+		if next := p.cut(at, count); *next != *p {
+			return next.node(), nil
+		}
+		return n, nil
+	}
+	switch next := l.truncated(at, count); next {
+	case l:
+		return n, nil
+	case &emptyLeaf:
+		return nil, nil
+	default:
+		return leafNode(next), nil
+	}
+}
+
 // change is the new content of one leaf. Until it is complete leaf shares groups
 // with old.
 type change struct {
-	at   volume.LeafIdx
-	old  *leaf
-	leaf *leaf
+	at    volume.LeafIdx
+	old   *leaf
+	leaf  *leaf  // the pages of patch, if there is one
+	patch *patch // the new content, when the old one is not loaded
+}
+
+// change gives a change of leaf at, which is n.
+func (n *node) change(ctx context.Context, at volume.LeafIdx) (change, error) {
+	l, z, err := n.settle(ctx, at)
+	if err != nil {
+		return change{}, err
+	}
+	if l == nil {
+		p := patchOver(n, z, at)
+		old := p.set
+		return change{at: at, old: &old, leaf: &p.set, patch: p}, nil
+	}
+	next := *l
+	return change{at: at, old: l, leaf: &next}, nil
+}
+
+// node gives a node of the new content.
+func (c *change) node() *node {
+	if c.patch != nil {
+		return c.patch.node()
+	}
+	return leafNode(c.leaf)
 }
 
 // set enters the Segment of the page at a slot.
@@ -309,7 +345,7 @@ func (c *change) set(slot int, id volume.SegmentID) {
 // replace gives n with the changes, which are in ascending order and within it.
 func (n *node) replace(ctx context.Context, height int, first volume.LeafIdx, changes []change) (*node, error) {
 	if height == 0 {
-		return leafNode(changes[0].leaf), nil
+		return changes[0].node(), nil
 	}
 	c, err := n.loadChildren(ctx, height, first)
 	if err != nil {
@@ -335,6 +371,11 @@ func (n *node) replace(ctx context.Context, height int, first volume.LeafIdx, ch
 func (n *node) same(o *node, height int) bool {
 	if n == o {
 		return true
+	}
+	if n != nil && o != nil {
+		if z := n.lazy.Load(); z != nil && z.remote != nil && z == o.lazy.Load() {
+			return true
+		}
 	}
 	if height == 0 {
 		l := n.loadedLeaf()

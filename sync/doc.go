@@ -2,7 +2,7 @@
 //
 // A [Remote] is one bucket seen from one data directory. It fetches the commits
 // of a remote Volume, pulls them into a Graft, pushes local commits, makes
-// Grafts of Volumes that others pushed, and is the [snapshot.PageSource] that
+// Grafts of Volumes that others pushed, and is the [snapshot.Remote] that
 // brings pages when they are first read.
 //
 // A bucket has no server that orders writers: all rests on put-if-absent of

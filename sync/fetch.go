@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"graft/objstore"
 	"graft/snapshot"
@@ -17,9 +19,9 @@ type Fetched struct {
 	New  int        // commits that were not known before
 }
 
-// Fetch learns the new commits of the remote Volume of h's Graft and stores
-// their records; it fetches no page and moves no Graft. One request says that
-// there is nothing new.
+// Fetch learns the newest commit of the remote Volume of h's Graft and stores its
+// record; it fetches no page and moves no Graft. One request says that there is
+// nothing new, a few find the newest commit, however many there are.
 func (r *Remote) Fetch(ctx context.Context, h *snapshot.Head) (Fetched, error) {
 	if r.bucket == nil {
 		return Fetched{}, ErrNoRemote
@@ -46,37 +48,73 @@ func (r *Remote) fetchVolume(ctx context.Context, v volume.VolumeID) (Fetched, e
 	return r.fetchLocked(ctx, rv, v)
 }
 
+// nearby is how many new commits are read one after the other before a fetch jumps
+// to the newest.
+const nearby = 2
+
+// fetchLocked is a fetch by who holds the lock of rv.
+//
+// A Volume that is known is read on from there: the first new commit names the
+// newest known one as its parent, so that the bucket is the same. If there are
+// more than a few it jumps to the newest, whose record says all that is needed.
 func (r *Remote) fetchLocked(ctx context.Context, rv *remoteVolume, v volume.VolumeID) (Fetched, error) {
-	head, err := r.store.Head(v)
+	known, err := r.store.Head(v)
 	if err != nil {
 		return Fetched{}, err
 	}
-	if err := r.verifyOnce(ctx, rv, v, head); err != nil {
+	if err := r.verifyOnce(ctx, rv, v, known); err != nil {
 		return Fetched{}, err
 	}
-	got := Fetched{Head: head}
-	parent, err := r.parentHash(v, head)
-	if err != nil {
-		return got, err
-	}
-	for {
+	got := Fetched{Head: known}
+	for range nearby {
 		rec, err := r.commit(ctx, v, got.Head.Next())
 		if errors.Is(err, objstore.ErrNotExist) {
 			return got, nil
 		}
-		if err != nil {
-			return got, fmt.Errorf("fetch: %w", err)
+		if err == nil {
+			err = r.checkParent(&rec.Commit)
 		}
-		if rec.Commit.Parent != parent {
-			return got, &volume.Error{Op: "fetch commit", Volume: v, LSN: rec.Commit.LSN, Key: volume.CommitKey(v, rec.Commit.LSN),
-				Err: fmt.Errorf("%w: its parent is %s, not %s", volume.ErrCorrupt, rec.Commit.Parent, parent)}
+		if got, err = r.fetched(rv, got, rec, err); err != nil {
+			return got, err
 		}
-		if err := r.store.Apply(remoteCommit(rec)); err != nil {
-			return got, fmt.Errorf("fetch: %w", err)
-		}
-		got.Head, parent, rv.verified = rec.Commit.LSN, rec.Hash(), true
-		got.New++
 	}
+	return r.jumpLocked(ctx, rv, v, got)
+}
+
+// jumpLocked fetches the newest commit of v, if there is one behind those that got
+// tells of. The caller holds the lock of rv.
+func (r *Remote) jumpLocked(ctx context.Context, rv *remoteVolume, v volume.VolumeID, got Fetched) (Fetched, error) {
+	rec, err := r.newest(ctx, v, got.Head)
+	if errors.Is(err, objstore.ErrNotExist) {
+		return got, nil
+	}
+	return r.fetched(rv, got, rec, err)
+}
+
+// fetched stores a commit that was fetched, unless there is an error.
+func (r *Remote) fetched(rv *remoteVolume, got Fetched, rec volume.Record, err error) (Fetched, error) {
+	if err == nil && rec.Commit.LSN > got.Head {
+		err = r.store.Apply(store.Change{Commits: []volume.Record{rec}})
+	}
+	if err != nil {
+		return got, fmt.Errorf("fetch: %w", err)
+	}
+	got.New += int(rec.Commit.LSN - got.Head)
+	got.Head, rv.verified = rec.Commit.LSN, true
+	return got, nil
+}
+
+// checkParent tells whether c follows the commit before it, which is known.
+func (r *Remote) checkParent(c *volume.Commit) error {
+	if c.LSN == 1 {
+		return nil // it has none, or one in another Volume
+	}
+	parent, err := r.parentHash(c.Volume, c.LSN-1)
+	if err == nil && c.Parent != parent {
+		err = &volume.Error{Op: "fetch commit", Volume: c.Volume, LSN: c.LSN, Key: volume.CommitKey(c.Volume, c.LSN),
+			Err: fmt.Errorf("%w: its parent is %s, not %s", volume.ErrCorrupt, c.Parent, parent)}
+	}
+	return err
 }
 
 // parentHash is what commit l.Next() of v must name as its parent.
@@ -91,12 +129,84 @@ func (r *Remote) parentHash(v volume.VolumeID, l volume.LSN) (volume.Hash, error
 	return rec.Hash(), nil
 }
 
-// remoteCommit stores a fetched commit and what it says of its Segments.
-func remoteCommit(rec volume.Record) store.Change {
-	c := &rec.Commit
-	change := store.Change{Commits: []volume.Record{rec}}
-	for _, seg := range c.Segments {
-		change.Segments = append(change.Segments, volume.SegmentState{Volume: c.Volume, LSN: c.LSN, Segment: seg})
+// newest reads the newest commit of v, of which commit known is there unless it is
+// zero. It returns objstore.ErrNotExist when there is none after known.
+//
+// A listing is a hint: it names a commit that exists. Where it was in order that
+// is the newest. Else the newest is searched from there: commits are never
+// deleted, so that whoever finds one missing knows that there are none behind.
+func (r *Remote) newest(ctx context.Context, v volume.VolumeID, known volume.LSN) (volume.Record, error) {
+	hint, ordered, err := r.hint(ctx, v)
+	if err != nil {
+		return volume.Record{}, err
 	}
-	return change
+	from := max(hint, known)
+	if from == 0 {
+		return volume.Record{}, objstore.ErrNotExist
+	}
+	if !ordered || hint < known {
+		if from, err = r.search(ctx, v, from); err != nil {
+			return volume.Record{}, err
+		}
+	}
+	if from == known {
+		return volume.Record{}, objstore.ErrNotExist
+	}
+	return r.commit(ctx, v, from)
+}
+
+// hintKeys is how many keys of a listing are looked at.
+const hintKeys = 100
+
+// hint gives the newest commit that the first keys of a listing name, and whether
+// they were in order.
+func (r *Remote) hint(ctx context.Context, v volume.VolumeID) (newest volume.LSN, ordered bool, err error) {
+	prefix, last := volume.LogPrefix(v), ""
+	ordered = true
+	n := 0
+	for key, err := range r.bucket.List(ctx, prefix) {
+		if err != nil {
+			return 0, false, fmt.Errorf("find the newest commit of volume %s: %w", v, err)
+		}
+		ordered = ordered && key > last
+		last = key
+		complement, err := strconv.ParseUint(strings.TrimPrefix(key, prefix), 16, 64)
+		if l := volume.LSN(^complement); err == nil && volume.CommitKey(v, l) == key {
+			newest = max(newest, l)
+		}
+		if n++; n == hintKeys || !ordered {
+			break
+		}
+	}
+	return newest, ordered, nil
+}
+
+// search gives the newest commit of v from from on, which exists: it doubles its
+// steps, then halves the distance.
+func (r *Remote) search(ctx context.Context, v volume.VolumeID, from volume.LSN) (volume.LSN, error) {
+	exists := func(l volume.LSN) (bool, error) { return r.bucket.Exists(ctx, volume.CommitKey(v, l)) }
+	low, step := from, volume.LSN(1)
+	for {
+		ok, err := exists(low + step)
+		if err != nil {
+			return 0, fmt.Errorf("find the newest commit of volume %s: %w", v, err)
+		}
+		if !ok {
+			break
+		}
+		low, step = low+step, 2*step
+	}
+	for high := low + step; low+1 < high; {
+		middle := low + (high-low)/2
+		ok, err := exists(middle)
+		if err != nil {
+			return 0, fmt.Errorf("find the newest commit of volume %s: %w", v, err)
+		}
+		if ok {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low, nil
 }

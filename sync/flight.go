@@ -11,9 +11,10 @@ import (
 // errClosed is what waits for pages end with when the Remote is closed.
 var errClosed = errors.New("graft: remote is closed")
 
-// flights lets concurrent reads of one frame share one request. A request goes
-// on for as long as somebody waits for it.
-type flights struct {
+// flights lets concurrent wants of the same bytes share one request. A request
+// goes on for as long as somebody waits for it. Keys are the SHA-256 of what is
+// fetched.
+type flights[T any] struct {
 	ctx  context.Context
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup
@@ -21,49 +22,44 @@ type flights struct {
 	mu struct {
 		sync.Mutex
 		closed bool
-		under  map[frameKey]*flight
+		under  map[volume.Hash]*flight[T]
 	}
 }
 
-type frameKey struct {
-	segment volume.SegmentID
-	frame   int
-}
-
-// flight is one request. pages and err are set before done is closed; waiters
+// flight is one request. result and err are set before done is closed; waiters
 // is guarded by flights.mu.
-type flight struct {
+type flight[T any] struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
 	waiters int
-	pages   []volume.PageEntry
+	result  T
 	err     error
 }
 
-func newFlights() *flights {
-	fs := &flights{}
+func newFlights[T any]() *flights[T] {
+	fs := &flights[T]{}
 	fs.ctx, fs.stop = context.WithCancelCause(context.Background())
-	fs.mu.under = make(map[frameKey]*flight)
+	fs.mu.under = make(map[volume.Hash]*flight[T])
 	return fs
 }
 
-// do gives the pages of a frame: of the request that is under way, or else of
+// do gives the result of the request for key that is under way, or else of
 // fetch, which is called with a context of its own.
-func (fs *flights) do(ctx context.Context, key frameKey, fetch func(context.Context) ([]volume.PageEntry, error)) ([]volume.PageEntry, error) {
+func (fs *flights[T]) do(ctx context.Context, key volume.Hash, fetch func(context.Context) (T, error)) (none T, err error) {
 	f, err := fs.join(key, fetch)
 	if err != nil {
-		return nil, err
+		return none, err
 	}
 	select {
 	case <-f.done:
-		return f.pages, f.err
+		return f.result, f.err
 	case <-ctx.Done():
 		fs.leave(key, f)
-		return nil, context.Cause(ctx)
+		return none, context.Cause(ctx)
 	}
 }
 
-func (fs *flights) join(key frameKey, fetch func(context.Context) ([]volume.PageEntry, error)) (*flight, error) {
+func (fs *flights[T]) join(key volume.Hash, fetch func(context.Context) (T, error)) (*flight[T], error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.mu.closed {
@@ -72,10 +68,10 @@ func (fs *flights) join(key frameKey, fetch func(context.Context) ([]volume.Page
 	f := fs.mu.under[key]
 	if f == nil {
 		ctx, cancel := context.WithCancel(fs.ctx)
-		f = &flight{done: make(chan struct{}), cancel: cancel}
+		f = &flight[T]{done: make(chan struct{}), cancel: cancel}
 		fs.mu.under[key] = f
 		fs.wg.Go(func() {
-			f.pages, f.err = fetch(ctx)
+			f.result, f.err = fetch(ctx)
 			fs.forget(key, f)
 			cancel()
 			close(f.done)
@@ -86,7 +82,7 @@ func (fs *flights) join(key frameKey, fetch func(context.Context) ([]volume.Page
 }
 
 // leave ends the request when its last waiter goes.
-func (fs *flights) leave(key frameKey, f *flight) {
+func (fs *flights[T]) leave(key volume.Hash, f *flight[T]) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if f.waiters--; f.waiters > 0 {
@@ -98,7 +94,7 @@ func (fs *flights) leave(key frameKey, f *flight) {
 	}
 }
 
-func (fs *flights) forget(key frameKey, f *flight) {
+func (fs *flights[T]) forget(key volume.Hash, f *flight[T]) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.mu.under[key] == f {
@@ -106,7 +102,7 @@ func (fs *flights) forget(key frameKey, f *flight) {
 	}
 }
 
-func (fs *flights) close() {
+func (fs *flights[T]) close() {
 	fs.mu.Lock()
 	fs.mu.closed = true
 	fs.mu.Unlock()

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+
+	"gocloud.dev/blob"
 
 	"graft/internal/faultbucket"
 	"graft/objstore"
@@ -26,11 +29,28 @@ type machine struct {
 	head   *snapshot.Head
 }
 
+// many are more pages than a commit has room for.
+var many = func() (pages []volume.PageIdx) {
+	for p := range volume.PageIdx(100) {
+		pages = append(pages, p+1)
+	}
+	return pages
+}()
+
+// repeat gives text for each of many.
+func repeat(text string) []string { return slices.Repeat([]string{text}, len(many)) }
+
 // newMachine opens a new data directory; it is closed with the test.
 func newMachine(t *testing.T, bucket *faultbucket.Bucket) *machine {
 	t.Helper()
+	return newMachineOn(t, bucket.Blob())
+}
+
+// newMachineOn is newMachine for a bucket that is seen in another way.
+func newMachineOn(t *testing.T, blob *blob.Bucket) *machine {
+	t.Helper()
 	m := &machine{t: t, dir: t.TempDir()}
-	m.open(bucket)
+	m.open(blob)
 	m.head = m.heads.New("main")
 	t.Cleanup(m.close)
 	return m
@@ -48,14 +68,14 @@ func newPair(t *testing.T, text string) (bucket *faultbucket.Bucket, a, b *machi
 	return bucket, a, b
 }
 
-func (m *machine) open(bucket *faultbucket.Bucket) {
+func (m *machine) open(blob *blob.Bucket) {
 	m.t.Helper()
 	var err error
 	m.heads = snapshot.NewHeads(slog.New(slog.DiscardHandler))
 	if m.store, err = store.Open(m.dir, store.Options{Live: m.heads.Live}); err != nil {
 		m.t.Fatal(err)
 	}
-	m.remote = graftsync.NewRemote(objstore.New(bucket.Blob()), m.store, slog.New(slog.DiscardHandler))
+	m.remote = graftsync.NewRemote(objstore.New(blob), m.store, slog.New(slog.DiscardHandler))
 	m.heads.Start(m.store, m.remote)
 }
 
@@ -71,7 +91,7 @@ func (m *machine) reopen(bucket *faultbucket.Bucket) {
 	m.t.Helper()
 	local := m.head.State().Local
 	m.close()
-	m.open(bucket)
+	m.open(bucket.Blob())
 	m.attach(local)
 }
 

@@ -57,11 +57,28 @@ func divergence(op string, h *snapshot.Head, remote volume.LSN) error {
 		ErrDiverged, st.Unpushed().Len(), st.Remote, ahead.Len())}
 }
 
+// findVolume is a fetch of a Volume of which nothing may be known.
+func (r *Remote) findVolume(ctx context.Context, v volume.VolumeID) (Fetched, error) {
+	rv, err := r.lockVolume(ctx, v)
+	if err != nil {
+		return Fetched{}, err
+	}
+	defer rv.unlock()
+	known, err := r.store.Head(v)
+	if err != nil {
+		return Fetched{}, err
+	}
+	if known > 0 {
+		return r.fetchLocked(ctx, rv, v)
+	}
+	return r.jumpLocked(ctx, rv, v, Fetched{})
+}
+
 // Clone stores a new Graft of remote Volume v at its newest commit, without a
 // Tag. ErrNoVolume tells that the bucket has no such Volume. No page is fetched.
 func (r *Remote) Clone(ctx context.Context, v volume.VolumeID) (volume.GraftState, error) {
 	defer r.store.HoldVolume(v)() // until the Graft refers to it
-	got, err := r.fetchVolume(ctx, v)
+	got, err := r.findVolume(ctx, v)
 	if err != nil {
 		return volume.GraftState{}, fmt.Errorf("clone: %w", err)
 	}

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"time"
 
 	"graft/objstore"
 	"graft/snapshot"
@@ -30,12 +28,14 @@ type Pushed struct {
 // The steps, whose numbers stand in the code:
 //
 //  1. Resolve the pending commit of an earlier push, if there is one.
-//  2. Roll up the unpushed commits and upload their pages as a Segment.
+//  2. Roll up the unpushed commits. Upload their pages as a Segment, unless the
+//     commit itself has room for them, and a checkpoint if one is due.
 //  3. Store the record as pending. It and the local log are durable now.
 //  4. Put the record at the LSN after the SyncPoint, if that is absent.
 //  5. It landed: adopt it, in one change of the local store.
 //  6. The LSN is taken: read it. Our bytes are a success, others a divergence.
 //  7. Otherwise the outcome is unknown; the record stays pending.
+//  8. The one attempt that was ever made was refused: the record is not pending.
 func (r *Remote) Push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 	if r.bucket == nil {
 		return Pushed{}, ErrNoRemote
@@ -60,11 +60,8 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 	st, pinned := h.Pin() // its pages are needed until the push is pending
 	defer pinned.Close()
 	done := Pushed{LSN: st.SyncPoint.Remote, Commits: uint64(st.SyncPoint.Local - before.SyncPoint.Local)}
-	if st.Unpushed().IsZero() {
+	if st.Unpushed().IsZero() && !isNewFork(&st.GraftState) {
 		return done, nil
-	}
-	if st.SyncPoint.Remote.IsZero() && !st.Parent.IsZero() {
-		return done, ErrForked
 	}
 	if err := r.checkBase(ctx, h); err != nil {
 		return done, err
@@ -73,7 +70,10 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 	if err != nil {
 		return done, err
 	}
-	rec, err := r.prepare(ctx, st, plan) // 2
+	if st.Unpushed().IsZero() { // a fork that changed nothing
+		plan.PageCount, plan.Kept = pinned.PageCount(), pinned.PageCount()
+	}
+	rec, err := r.prepare(ctx, st, pinned, plan) // 2
 	if err != nil {
 		return done, err
 	}
@@ -81,11 +81,22 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 	if err := h.SetPending(&pending, plan.Sources); err != nil { // 3
 		return done, err
 	}
-	if err := r.put(ctx, h, pending, plan); err != nil { // 4 to 7
+	err = r.put(ctx, h, pending, plan) // 4 to 7
+	if errors.Is(err, objstore.ErrRefused) {
+		err = errors.Join(err, h.SetPending(nil, nil)) // 8
+		r.deleteUploads(ctx, &rec.Commit)
+	}
+	if err != nil {
 		return done, err
 	}
 	pages := rec.Commit.Pages()
 	return Pushed{LSN: rec.Commit.LSN, Commits: done.Commits + st.Unpushed().Len(), Pages: pages.Len()}, nil
+}
+
+// isNewFork tells whether a Graft is a fork whose remote Volume does not exist yet:
+// its first push makes it, even without a commit.
+func isNewFork(st *volume.GraftState) bool {
+	return st.SyncPoint.Remote.IsZero() && !st.Parent.IsZero()
 }
 
 // checkBase tells whether the bucket is the one that the Graft was synced with,
@@ -101,6 +112,9 @@ func (r *Remote) checkBase(ctx context.Context, h *snapshot.Head) error {
 	if err != nil {
 		return err
 	}
+	if isNewFork(&st.GraftState) {
+		return r.verify(ctx, st.Parent, st.ParentLSN)
+	}
 	if err := r.verifyOnce(ctx, rv, st.Remote, head); err != nil {
 		return err
 	}
@@ -113,51 +127,6 @@ func (r *Remote) checkBase(ctx context.Context, h *snapshot.Head) error {
 // rollup folds the commits of st that are not pushed, up to one.
 func rollup(h *snapshot.Head, st snapshot.State, upTo volume.LSN) (snapshot.Rollup, error) {
 	return h.Rollup(st.Local, volume.LSNRange{First: st.SyncPoint.Local + 1, Last: upTo})
-}
-
-// prepare uploads the pages of a rollup and gives the record of its commit.
-func (r *Remote) prepare(ctx context.Context, st snapshot.State, plan snapshot.Rollup) (volume.Record, error) {
-	parent, err := r.parentHash(st.Remote, st.SyncPoint.Remote)
-	if err != nil {
-		return volume.Record{}, err
-	}
-	c := volume.Commit{
-		Volume:    st.Remote,
-		LSN:       st.SyncPoint.Remote.Next(),
-		PageCount: plan.PageCount,
-		Kept:      plan.Kept,
-		Parent:    parent,
-		PushID:    volume.NewPushID(),
-		Time:      time.Now(),
-	}
-	if len(plan.Sources) > 0 {
-		seg, err := r.upload(ctx, volume.NewSegmentID(), plan)
-		if err != nil {
-			return volume.Record{}, err
-		}
-		c.Segments = []volume.Segment{seg}
-	}
-	return volume.EncodeCommit(c)
-}
-
-// upload streams the pages of a rollup into the object of Segment id. The same
-// rollup gives the same bytes.
-func (r *Remote) upload(ctx context.Context, id volume.SegmentID, plan snapshot.Rollup) (seg volume.Segment, err error) {
-	err = r.bucket.Upload(ctx, id.Key(), func(w io.Writer) error {
-		sw := volume.NewSegmentWriter(w, id)
-		for _, ref := range pageRefs(plan) {
-			page, err := r.store.Page(plan.Sources[ref.source].Segment, ref.idx)
-			if err != nil {
-				return fmt.Errorf("read page %d to push: %w", ref.idx, err)
-			}
-			if err := sw.Add(ref.idx, page); err != nil {
-				return err
-			}
-		}
-		seg, err = sw.Close()
-		return err
-	})
-	return seg, err
 }
 
 // resolve finds out what became of the pending commit, if there is one: it
@@ -186,10 +155,8 @@ func (r *Remote) resolve(ctx context.Context, h *snapshot.Head) error {
 	case !errors.Is(err, objstore.ErrNotExist):
 		return fmt.Errorf("resolve pending commit: %w", err)
 	}
-	if c.LSN > 1 {
-		if err := r.verify(ctx, c.Volume, c.LSN-1); err != nil {
-			return err
-		}
+	if err := r.verifyBase(ctx, &st.GraftState); err != nil {
+		return err
 	}
 	if err := r.restore(ctx, c, plan); err != nil {
 		return fmt.Errorf("resolve pending commit: %w", err)
@@ -197,23 +164,13 @@ func (r *Remote) resolve(ctx context.Context, h *snapshot.Head) error {
 	return r.put(ctx, h, p, plan)
 }
 
-// restore uploads the Segment of a pending commit again if it is gone.
-func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Rollup) error {
-	for i := range c.Segments {
-		want := &c.Segments[i]
-		has, err := r.bucket.Exists(ctx, want.ID.Key())
-		if err != nil || has {
-			return err
-		}
-		got, err := r.upload(ctx, want.ID, plan)
-		if err != nil {
-			return err
-		}
-		if got.Footer != want.Footer || !slices.Equal(got.Frames.Sums(), want.Frames.Sums()) {
-			return fmt.Errorf("%w: segment %s came out otherwise than it was pushed", volume.ErrCorrupt, want.ID)
-		}
+// verifyBase verifies the remote commit that a Graft rests on, if there is one.
+func (r *Remote) verifyBase(ctx context.Context, st *volume.GraftState) error {
+	at := pointOf(st)
+	if at == (snapshot.Point{}) {
+		return nil
 	}
-	return nil
+	return r.verify(ctx, at.Volume, at.LSN)
 }
 
 // put sends the record of a pending commit, and acts on what became of it.
@@ -236,6 +193,8 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 			return fmt.Errorf("read the commit that took LSN %d: %w", c.LSN, err)
 		}
 		return r.conclude(ctx, rv, h, p, plan, found) // 6
+	case errors.Is(err, objstore.ErrRefused):
+		return err
 	}
 	return fmt.Errorf("outcome is not known yet: %w", err) // 7
 }
@@ -269,6 +228,16 @@ func (r *Remote) adopt(ctx context.Context, h *snapshot.Head, p volume.Pending, 
 	return h.Adopt(ctx, p, []volume.Alias{all})
 }
 
+// deleteUploads deletes what was uploaded for a commit that will never land. Space
+// alone is at stake.
+func (r *Remote) deleteUploads(ctx context.Context, c *volume.Commit) {
+	for _, key := range uploads(c) {
+		if err := r.bucket.Delete(ctx, key); err != nil {
+			r.log.Warn("delete what a lost push uploaded", "key", key, "error", err)
+		}
+	}
+}
+
 // conclude compares what lies at the LSN of a pending commit with it. Equal
 // bytes are ours and are adopted; other bytes are a divergence, and the
 // pending commit and its Segment go. The caller holds the lock of rv.
@@ -280,20 +249,14 @@ func (r *Remote) conclude(ctx context.Context, rv *remoteVolume, h *snapshot.Hea
 	if _, err := decodeCommit(c.Volume, c.LSN, found); err != nil {
 		return err
 	}
-	if c.LSN > 1 {
-		if err := r.verify(ctx, c.Volume, c.LSN-1); err != nil {
-			return err // another bucket's commit decides nothing
-		}
+	st := h.State()
+	if err := r.verifyBase(ctx, &st.GraftState); err != nil {
+		return err // another bucket's commit decides nothing
 	}
 	if err := h.SetPending(nil, nil); err != nil {
 		return err
 	}
-	for _, seg := range c.Segments {
-		// Space alone is at stake: no commit will ever name it.
-		if err := r.bucket.Delete(ctx, seg.ID.Key()); err != nil {
-			r.log.Warn("delete the segment of a lost push", "key", seg.ID.Key(), "error", err)
-		}
-	}
+	r.deleteUploads(ctx, c)
 	got, err := r.fetchLocked(ctx, rv, c.Volume) // for the next push, and for status
 	if err != nil {
 		r.log.Warn("fetch after a lost push", "volume", c.Volume, "error", err)

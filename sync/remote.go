@@ -25,9 +25,9 @@ var (
 	// or one that lost its history. Nothing is written then.
 	ErrRemoteMismatch = errors.New("graft: bucket is not the one that this data directory was synced with")
 
-	// ErrForked is returned by a push of a Graft that was forked from commits
-	// of another remote Volume, which is not supported yet.
-	ErrForked = errors.New("graft: a fork of pushed commits cannot be pushed yet")
+	// ErrExpired is returned when what is asked for was removed from the bucket
+	// because it is older than its retention.
+	ErrExpired = errors.New("graft: expired in the bucket")
 
 	// ErrDiverged is returned when local commits that are not pushed stand
 	// against commits of the remote Volume that are not pulled.
@@ -40,7 +40,10 @@ type Remote struct {
 	bucket  *objstore.Bucket // nil: no remote
 	store   *store.Store
 	log     *slog.Logger
-	flights *flights
+	frames  *flights[[]volume.PageEntry]
+	objects *flights[[]byte]
+
+	maxSince int // see the constant; tests set it
 
 	mu struct {
 		sync.Mutex
@@ -48,6 +51,7 @@ type Remote struct {
 		// full while somebody changes what the store knows of that Volume.
 		// Taken after a Head's sync lock.
 		volumes map[volume.VolumeID]*remoteVolume
+		indexes map[snapshot.Point]*index // some of those in use
 	}
 }
 
@@ -59,13 +63,17 @@ type remoteVolume struct {
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
 // closes both after the Remote.
 func NewRemote(bucket *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
-	r := &Remote{bucket: bucket, store: st, log: log, flights: newFlights()}
+	r := &Remote{maxSince: maxSince, bucket: bucket, store: st, log: log, frames: newFlights[[]volume.PageEntry](), objects: newFlights[[]byte]()}
 	r.mu.volumes = make(map[volume.VolumeID]*remoteVolume)
+	r.mu.indexes = make(map[snapshot.Point]*index)
 	return r
 }
 
 // Close cancels the requests for pages that are under way and waits for them.
-func (r *Remote) Close() { r.flights.close() }
+func (r *Remote) Close() {
+	r.frames.close()
+	r.objects.close()
+}
 
 // lockVolume waits until it alone changes what the store knows of v.
 func (r *Remote) lockVolume(ctx context.Context, v volume.VolumeID) (*remoteVolume, error) {

@@ -75,8 +75,9 @@ func writes(s *Store) map[string]func() error {
 		"Stage":         func() error { return s.Stage(id, pages(1, 2, 0)) },
 		"Unstage":       func() error { return s.Unstage(id, volume.PageSetOf(1)) },
 		"Flush":         s.Flush,
-		"PutLeaves":     func() error { return s.PutLeaves(someVolume, []LeafEntry{{Space: BaseIndex}}) },
+		"PutLeaves":     func() error { return s.PutLeaves(someVolume, []LeafEntry{{N: 1}}) },
 		"PutIndex":      func() error { return s.PutIndex(someVolume, volume.Index{}) },
+		"PutObject":     func() error { return s.PutObject(volume.HashOf([]byte("object")), []byte("object")) },
 		"Sweep": func() error {
 			_, err := s.Sweep(context.Background(), func(context.Context) (Live, error) { return Live{}, errPlanted })
 			return err

@@ -8,25 +8,14 @@ import (
 	"graft/volume"
 )
 
-// IndexSpace tells the two page indexes of a Graft apart.
-type IndexSpace byte
-
-const (
-	// BaseIndex is that of the remote Volume at the SyncPoint.
-	BaseIndex IndexSpace = spaceBase
-	// NewestIndex is that of the newest Snapshot. It has the leaves alone that
-	// are not those of the base.
-	NewestIndex IndexSpace = spaceNewest
-)
-
 // LeafEntry is a leaf of a page index with its place. A nil Leaf stands for none.
 type LeafEntry struct {
-	Space IndexSpace
-	N     volume.LeafIdx
-	Leaf  *volume.Leaf
+	N    volume.LeafIdx
+	Leaf *volume.Leaf
 }
 
-// Index says which Snapshots of the Graft v the stored leaves are of. It is
+// Index says of which Snapshot of the Graft v the stored leaves are: those that
+// it does not share with its base. It is
 // ErrNotFound for a Graft whose index was never stored.
 func (s *Store) Index(v volume.VolumeID) (volume.Index, error) {
 	b, err := s.get(keyIndex(v))
@@ -40,9 +29,9 @@ func (s *Store) Index(v volume.VolumeID) (volume.Index, error) {
 	return x, nil
 }
 
-// Leaf gives leaf n of an index of the Graft v, or ErrNotFound.
-func (s *Store) Leaf(v volume.VolumeID, space IndexSpace, n volume.LeafIdx) (*volume.Leaf, error) {
-	b, err := s.get(keyLeaf(byte(space), v, n))
+// Leaf gives the stored leaf n of the Graft v, or ErrNotFound.
+func (s *Store) Leaf(v volume.VolumeID, n volume.LeafIdx) (*volume.Leaf, error) {
+	b, err := s.get(keyLeaf(v, n))
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +42,7 @@ func (s *Store) Leaf(v volume.VolumeID, space IndexSpace, n volume.LeafIdx) (*vo
 	return leaf, nil
 }
 
-// PutLeaves replaces leaves of the indexes of the Graft v, each over its older
+// PutLeaves replaces leaves of the index of the Graft v, each over its older
 // version. What they name must be in Badger: see Flush.
 func (s *Store) PutLeaves(v volume.VolumeID, leaves []LeafEntry) error {
 	if err := s.beginIndex(); err != nil {
@@ -62,7 +51,7 @@ func (s *Store) PutLeaves(v volume.VolumeID, leaves []LeafEntry) error {
 	defer s.use.release()
 	return s.batch("write page index to", func(wb *badger.WriteBatch) error {
 		for _, e := range leaves {
-			key := keyLeaf(byte(e.Space), v, e.N)
+			key := keyLeaf(v, e.N)
 			if e.Leaf == nil {
 				if err := wb.Delete(key); err != nil {
 					return err
@@ -113,16 +102,16 @@ func (s *Store) beginIndex() error {
 	return err
 }
 
-// NextLeaf gives the lowest stored leaf from n on of an index of the Graft v,
-// and whether there is one.
-func (s *Store) NextLeaf(v volume.VolumeID, space IndexSpace, n volume.LeafIdx) (next volume.LeafIdx, ok bool, err error) {
-	prefix := keyLeafOf(byte(space), v)
+// NextLeaf gives the lowest stored leaf from n on of the Graft v, and whether
+// there is one.
+func (s *Store) NextLeaf(v volume.VolumeID, n volume.LeafIdx) (next volume.LeafIdx, ok bool, err error) {
+	prefix := keyLeafOf(v)
 	err = s.view(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
 		o.PrefetchValues, o.Prefix = false, prefix
 		it := txn.NewIterator(o)
 		defer it.Close()
-		if it.Seek(keyLeaf(byte(space), v, n)); !it.ValidForPrefix(prefix) {
+		if it.Seek(keyLeaf(v, n)); !it.ValidForPrefix(prefix) {
 			return nil
 		}
 		if next, ok = parseLeafNumber(it.Item().Key(), prefix); !ok {

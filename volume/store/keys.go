@@ -15,9 +15,9 @@ import (
 //	s SegmentID            remote Segment: volume.SegmentState
 //	p SegmentID PageIdx    page
 //	i VolumeID             page index of a Graft: volume.Index
-//	b VolumeID number      leaf of the index of its base: volume.Leaf
-//	n VolumeID number      leaf of the index of its newest Snapshot, where it is
-//	                       not that of the base: volume.Leaf
+//	n VolumeID number      leaf of that index, where it is not that of the base:
+//	                       volume.Leaf
+//	c SHA-256              cached object of the bucket, which never changes
 //	j                      volume.Applied
 const (
 	spaceTag     = 't'
@@ -26,8 +26,8 @@ const (
 	spaceSegment = 's'
 	spacePage    = 'p'
 	spaceIndex   = 'i'
-	spaceBase    = 'b'
-	spaceNewest  = 'n'
+	spaceLeaf    = 'n'
+	spaceObject  = 'c'
 )
 
 func keyTag(name string) []byte { return append([]byte{spaceTag}, name...) }
@@ -77,11 +77,11 @@ func parseKeyLog(key []byte) (v volume.VolumeID, l volume.LSN, ok bool) {
 
 func keyIndex(v volume.VolumeID) []byte { return append([]byte{spaceIndex}, v[:]...) }
 
-// keyLeafOf is the prefix of the leaves of one index of a Graft.
-func keyLeafOf(space byte, v volume.VolumeID) []byte { return append([]byte{space}, v[:]...) }
+// keyLeafOf is the prefix of the leaves of a Graft.
+func keyLeafOf(v volume.VolumeID) []byte { return append([]byte{spaceLeaf}, v[:]...) }
 
-func keyLeaf(space byte, v volume.VolumeID, n volume.LeafIdx) []byte {
-	return binary.BigEndian.AppendUint32(keyLeafOf(space, v), uint32(n))
+func keyLeaf(v volume.VolumeID, n volume.LeafIdx) []byte {
+	return binary.BigEndian.AppendUint32(keyLeafOf(v), uint32(n))
 }
 
 // parseLeafNumber reads the number of a leaf from its key.
@@ -90,4 +90,15 @@ func parseLeafNumber(key, prefix []byte) (volume.LeafIdx, bool) {
 		return 0, false
 	}
 	return volume.LeafIdx(binary.BigEndian.Uint32(key[len(prefix):])), true
+}
+
+func keyObject(sum volume.Hash) []byte { return append([]byte{spaceObject}, sum[:]...) }
+
+// parseKeyObject reads a key of a cached object.
+func parseKeyObject(key []byte) (sum volume.Hash, ok bool) {
+	if len(key) != 1+len(sum) || key[0] != spaceObject {
+		return sum, false
+	}
+	copy(sum[:], key[1:])
+	return sum, true
 }

@@ -135,7 +135,8 @@ func badgerReads(s *Store, c content) map[string]func() error {
 		"Tags":     func() error { _, err := s.Tags(); return err },
 		"Grafts":   func() error { _, err := s.Grafts(); return err },
 		"Index":    func() error { _, err := s.Index(someVolume); return err },
-		"NextLeaf": func() error { _, _, err := s.NextLeaf(someVolume, BaseIndex, 0); return err },
+		"NextLeaf": func() error { _, _, err := s.NextLeaf(someVolume, 0); return err },
+		"Object":   func() error { _, err := s.Object(volume.Hash{}); return err },
 		"Head":     func() error { _, err := s.Head(someVolume); return err },
 	}
 	for key := range c {

@@ -93,9 +93,10 @@ func decodeCommit(v volume.VolumeID, l volume.LSN, b []byte) (volume.Record, err
 	return r, nil
 }
 
-// Log calls fn with the commits of Volume v in range r, oldest first. A commit
-// that is missing is ErrCorrupt: a log has no gap. It stops at fn's first
-// error and returns it.
+// Log calls fn with the commits of local Volume v in range r, oldest first. A
+// commit that is missing is ErrCorrupt: such a log has no gap. Of a remote Volume
+// there are those alone that somebody fetched: see Commit. It stops at fn's
+// first error and returns it.
 func (s *Store) Log(v volume.VolumeID, r volume.LSNRange, fn func(volume.Record) error) error {
 	if r.IsZero() {
 		return nil

@@ -1,6 +1,10 @@
 package store
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+
+	"graft/volume"
+)
 
 // PageRefSet is a set of PageRefs in 8 bytes for each. It may say of a PageRef
 // that it has it although it was never added, for one in about 2^64 divided by
@@ -26,3 +30,19 @@ func (s *PageRefSet) Contains(ref PageRef) bool {
 
 // Len is the size of the set.
 func (s *PageRefSet) Len() int { return len(s.sums) }
+
+// LeafSet is a set of leaf numbers in at most 2 MB.
+type LeafSet struct{ bits []uint64 }
+
+// Add puts n into the set.
+func (s *LeafSet) Add(n volume.LeafIdx) {
+	if more := int(n/64) + 1 - len(s.bits); more > 0 {
+		s.bits = append(s.bits, make([]uint64, more)...)
+	}
+	s.bits[n/64] |= 1 << (n % 64)
+}
+
+// Contains tells whether n is in the set. A nil set is empty.
+func (s *LeafSet) Contains(n volume.LeafIdx) bool {
+	return s != nil && int(n/64) < len(s.bits) && s.bits[n/64]>>(n%64)&1 == 1
+}

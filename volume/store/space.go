@@ -210,6 +210,13 @@ func directorySize(dir string) (size int64, err error) {
 // Live is what a sweep leaves in the store.
 type Live struct {
 	Pages   *PageRefSet
+	Unknown *LeafSet                       // every page of such a leaf stays, of whatever Segment
 	Locals  map[volume.VolumeID]volume.LSN // local Volumes, and the oldest commit that stays of each
-	Remotes map[volume.VolumeID]bool
+	Remotes map[volume.VolumeID]volume.LSN // the same of remote ones; zero: all commits stay
+	Objects map[volume.Hash]bool           // cached objects
+}
+
+// has tells whether a page stays.
+func (l *Live) has(ref PageRef) bool {
+	return l.Unknown.Contains(volume.LeafOf(ref.Idx)) || l.Pages.Contains(ref)
 }

@@ -76,7 +76,7 @@ const sweepBatch = 2000
 // run takes time in proportion to the pages and to what is dead, whatever the
 // length of the logs.
 func (w *sweeper) run(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{w.remotes, w.pages, w.locals, w.indexes} {
+	for _, step := range []func(context.Context) error{w.remotes, w.objects, w.pages, w.locals, w.indexes} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (w *sweeper) gather(ctx context.Context, key []byte) error {
 func (w *sweeper) pages(ctx context.Context) error {
 	return w.keys([]byte{spacePage}, func(item *badger.Item) error {
 		ref, ok := parseKeyPage(item.Key())
-		if !ok || w.live.Pages.Contains(ref) || w.store.space.isYoung(ref.Segment) {
+		if !ok || w.live.has(ref) || w.store.space.isYoung(ref.Segment) {
 			w.swept.Kept++
 			return nil
 		}
@@ -111,9 +111,15 @@ func (w *sweeper) pages(ctx context.Context) error {
 // locals removes the commits of local Volumes that are older than those that
 // stay.
 func (w *sweeper) locals(ctx context.Context) error {
+	return w.older(w.live.Locals, func(_ volume.VolumeID, key []byte) error { return w.gather(ctx, key) })
+}
+
+// older calls fn with the key of each commit of some Volumes that is older than
+// those that stay, in order. What is young it passes over.
+func (w *sweeper) older(oldest map[volume.VolumeID]volume.LSN, fn func(v volume.VolumeID, key []byte) error) error {
 	it := w.iterator([]byte{spaceLog})
 	defer it.Close()
-	for v, oldest := range w.live.Locals {
+	for v, oldest := range oldest {
 		if w.store.space.isYoung(v) {
 			continue
 		}
@@ -122,7 +128,7 @@ func (w *sweeper) locals(ctx context.Context) error {
 			if _, l, ok := parseKeyLog(it.Item().Key()); !ok || l >= oldest {
 				break
 			}
-			if err := w.gather(ctx, it.Item().Key()); err != nil {
+			if err := fn(v, it.Item().Key()); err != nil {
 				return err
 			}
 		}
@@ -132,7 +138,7 @@ func (w *sweeper) locals(ctx context.Context) error {
 
 // indexes removes the page indexes of Grafts that are gone.
 func (w *sweeper) indexes(ctx context.Context) error {
-	for _, space := range []byte{spaceBase, spaceNewest, spaceIndex} {
+	for _, space := range []byte{spaceLeaf, spaceIndex} {
 		err := w.keysOf(space, func(v volume.VolumeID) bool {
 			_, local := w.live.Locals[v]
 			return !local && !w.store.space.isYoung(v)
@@ -193,22 +199,28 @@ func (w *sweeper) delete() error {
 }
 
 // remotes removes the logs of Volumes that are in no use, and then what is known
-// of their Segments. Somebody may begin to use such a Volume again meanwhile,
+// of their Segments; of the others it removes the commits that are older than
+// those that stay. Somebody may begin to use such a Volume again meanwhile,
 // and builds on what is left: so a log goes newest commit first, and the states
 // of Segments when no commit names them.
 func (w *sweeper) remotes(ctx context.Context) error {
 	logs := make(map[volume.VolumeID][]volume.LSN)
-	err := w.keysOf(spaceLog, func(v volume.VolumeID) bool {
-		_, local := w.live.Locals[v]
-		return !local && !w.live.Remotes[v]
-	}, func(v volume.VolumeID, key []byte) error {
+	add := func(v volume.VolumeID, key []byte) error {
 		_, l, ok := parseKeyLog(key)
 		if !ok {
 			return corruptf("key %q of the log", key)
 		}
 		logs[v] = append(logs[v], l)
 		return nil
-	})
+	}
+	err := w.keysOf(spaceLog, func(v volume.VolumeID) bool {
+		_, local := w.live.Locals[v]
+		_, remote := w.live.Remotes[v]
+		return !local && !remote
+	}, add)
+	if err == nil {
+		err = w.older(w.live.Remotes, add)
+	}
 	if err != nil {
 		return err
 	}
@@ -243,7 +255,7 @@ func (w *sweeper) segments() error {
 		if err != nil {
 			return fmt.Errorf("read state of a segment: %w", err)
 		}
-		if w.live.Remotes[state.Volume] || w.store.space.isYoung(state.Volume) {
+		if _, live := w.live.Remotes[state.Volume]; live || w.store.space.isYoung(state.Volume) {
 			return w.trimAliases(state)
 		}
 		gone[state.Volume] = append(gone[state.Volume], item.KeyCopy(nil))
@@ -290,7 +302,7 @@ func (w *sweeper) deleteOf(v volume.VolumeID) error {
 func (w *sweeper) trimAliases(state volume.SegmentState) error {
 	kept := slices.DeleteFunc(slices.Clone(state.Aliases), func(a volume.Alias) bool {
 		for p := range a.Pages.All() {
-			if w.live.Pages.Contains(PageRef{a.Segment, p}) {
+			if w.live.has(PageRef{a.Segment, p}) {
 				return false
 			}
 		}

@@ -37,7 +37,7 @@ func newSweptStore(s *Store) *sweptStore {
 
 // everything reads all that a sweep looks at.
 func (m *sweptStore) everything(t tb) content {
-	return dumpSpaces(t, m.s, spaceTag, spaceGraft, spaceLog, spaceSegment, spacePage, spaceIndex, spaceBase, spaceNewest)
+	return dumpSpaces(t, m.s, spaceTag, spaceGraft, spaceLog, spaceSegment, spacePage, spaceIndex, spaceLeaf, spaceObject)
 }
 
 func (m *sweptStore) volume(t *rapid.T) volume.VolumeID {
@@ -48,8 +48,17 @@ func (m *sweptStore) segment(t *rapid.T) volume.SegmentID {
 	return rapid.SampledFrom(m.segments).Draw(t, "segment")
 }
 
+// farLeaf is the leaf of what stands above farPages.
+const (
+	farLeaf  = 3
+	farPages = farLeaf * volume.LeafPages
+)
+
 func somePages(t *rapid.T) []volume.PageEntry {
 	first := rapid.Uint32Range(1, 20).Draw(t, "first page")
+	if rapid.Bool().Draw(t, "far pages") {
+		first += farPages
+	}
 	return pages(volume.PageIdx(first), volume.PageIdx(first+rapid.Uint32Max(9).Draw(t, "more pages")), 0)
 }
 
@@ -76,17 +85,17 @@ func (m *sweptStore) stage(t *rapid.T) volume.SegmentID {
 }
 
 func (m *sweptStore) index(t *rapid.T) {
-	v, space := m.volume(t), rapid.SampledFrom([]IndexSpace{BaseIndex, NewestIndex}).Draw(t, "index")
+	v := m.volume(t)
 	leaf := &volume.Leaf{m.segments[0]}
-	if err := errors.Join(m.s.PutLeaves(v, []LeafEntry{{Space: space, Leaf: leaf}}), m.s.PutIndex(v, volume.Index{})); err != nil {
+	if err := errors.Join(m.s.PutLeaves(v, []LeafEntry{{Leaf: leaf}}), m.s.PutIndex(v, volume.Index{})); err != nil {
 		t.Fatal(err)
 	}
-	maps.Copy(m.has, dumpSpaces(t, m.s, spaceIndex, spaceBase, spaceNewest))
+	maps.Copy(m.has, dumpSpaces(t, m.s, spaceIndex, spaceLeaf))
 }
 
 // fill stores something.
 func (m *sweptStore) fill(t *rapid.T) {
-	switch rapid.SampledFrom([]string{"pages", "stage", "commit", "state", "graft", "index", "hold"}).Draw(t, "what") {
+	switch rapid.SampledFrom([]string{"pages", "stage", "commit", "state", "graft", "index", "object", "hold"}).Draw(t, "what") {
 	case "pages":
 		m.apply(t, Change{Segment: m.segment(t), Pages: somePages(t), Relaxed: true})
 	case "stage":
@@ -110,6 +119,8 @@ func (m *sweptStore) fill(t *rapid.T) {
 		m.apply(t, Change{Tags: []Tag{{v.String(), v}}, Grafts: []volume.GraftState{{Local: v}}, Relaxed: true})
 	case "index":
 		m.index(t)
+	case "object":
+		m.object(t)
 	case "hold":
 		id := m.anything(t)
 		if release := m.held[id]; release != nil {
@@ -119,6 +130,19 @@ func (m *sweptStore) fill(t *rapid.T) {
 		}
 		m.held[id] = m.s.Hold(id)
 	}
+}
+
+// someObjects are what may be cached.
+var someObjects = []string{"a root", "a chunk", "another chunk"}
+
+func (m *sweptStore) object(t *rapid.T) volume.Hash {
+	b := rapid.SampledFrom(someObjects).Draw(t, "object")
+	sum := volume.HashOf([]byte(b))
+	if err := m.s.PutObject(sum, []byte(b)); err != nil {
+		t.Fatal(err)
+	}
+	m.has[string(keyObject(sum))] = b
+	return sum
 }
 
 // anything draws what can be held.
@@ -131,15 +155,26 @@ func (m *sweptStore) anything(t *rapid.T) [16]byte {
 
 // sweepAway is what a sweep leaves, and what is young in it.
 type sweepAway struct {
-	live  Live
-	young map[[16]byte]bool
+	live    Live
+	young   map[[16]byte]bool
+	objects map[volume.Hash]bool // that are young
 }
 
 // draw chooses what is live.
 func (m *sweptStore) draw(t *rapid.T) sweepAway {
 	a := sweepAway{
-		live:  Live{Pages: NewPageRefSet(), Locals: make(map[volume.VolumeID]volume.LSN), Remotes: make(map[volume.VolumeID]bool)},
-		young: make(map[[16]byte]bool),
+		live: Live{
+			Pages: NewPageRefSet(), Unknown: new(LeafSet), Objects: make(map[volume.Hash]bool),
+			Locals: make(map[volume.VolumeID]volume.LSN), Remotes: make(map[volume.VolumeID]volume.LSN),
+		},
+		young:   make(map[[16]byte]bool),
+		objects: make(map[volume.Hash]bool),
+	}
+	for _, b := range someObjects {
+		a.live.Objects[volume.HashOf([]byte(b))] = rapid.Bool().Draw(t, "object is live")
+	}
+	if rapid.Bool().Draw(t, "far leaf is unknown") {
+		a.live.Unknown.Add(farLeaf)
 	}
 	for _, id := range m.segments {
 		mask := rapid.Uint32().Draw(t, "live pages")
@@ -154,7 +189,7 @@ func (m *sweptStore) draw(t *rapid.T) sweepAway {
 		case 0:
 			a.live.Locals[v] = volume.LSN(rapid.Uint64Range(1, 6).Draw(t, "oldest"))
 		case 1:
-			a.live.Remotes[v] = true
+			a.live.Remotes[v] = volume.LSN(rapid.Uint64Max(6).Draw(t, "oldest"))
 		}
 	}
 	for id := range m.held {
@@ -171,15 +206,21 @@ func (a sweepAway) leaves(m *sweptStore, key string) bool {
 	switch key[0] {
 	case spacePage:
 		ref, _ := parseKeyPage([]byte(key))
-		return a.live.Pages.Contains(ref) || a.young[ref.Segment]
+		unknown := ref.Idx > farPages && a.live.Unknown.Contains(farLeaf)
+		return a.live.Pages.Contains(ref) || unknown || a.young[ref.Segment]
 	case spaceLog:
 		_, l, _ := parseKeyLog([]byte(key))
-		return a.live.Remotes[of] || a.young[of] || local && l >= oldest
-	case spaceIndex, spaceBase, spaceNewest:
+		since, remote := a.live.Remotes[of]
+		return a.young[of] || local && l >= oldest || remote && l >= since
+	case spaceObject:
+		sum, _ := parseKeyObject([]byte(key))
+		return a.live.Objects[sum] || a.objects[sum]
+	case spaceIndex, spaceLeaf:
 		return local || a.young[of]
 	case spaceSegment:
 		v := m.states[volume.SegmentID(of)].Volume
-		return a.live.Remotes[v] || a.young[v]
+		_, remote := a.live.Remotes[v]
+		return remote || a.young[v]
 	}
 	return true
 }
@@ -195,7 +236,7 @@ func (m *sweptStore) swept(t *rapid.T, a sweepAway) {
 		var kept []volume.Alias
 		for _, alias := range state.Aliases {
 			for p := range alias.Pages.All() {
-				if a.live.Pages.Contains(PageRef{alias.Segment, p}) {
+				if a.live.Pages.Contains(PageRef{alias.Segment, p}) || p > farPages && a.live.Unknown.Contains(farLeaf) {
 					kept = append(kept, alias)
 					break
 				}
@@ -214,9 +255,14 @@ func (m *sweptStore) sweep(t *rapid.T) {
 	var meanwhile []func()
 	swept, err := m.s.Sweep(context.Background(), func(context.Context) (Live, error) {
 		for range rapid.IntRange(0, 2).Draw(t, "meanwhile") {
-			if rapid.Bool().Draw(t, "stage") {
-				n := len(m.has)
+			n := len(m.has)
+			switch rapid.IntRange(0, 2).Draw(t, "what meanwhile") {
+			case 0:
 				a.young[m.stage(t)] = true
+				before += len(m.has) - n
+				continue
+			case 1:
+				a.objects[m.object(t)] = true
 				before += len(m.has) - n
 				continue
 			}

@@ -1,0 +1,71 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+
+	"graft/volume"
+)
+
+// ErrAbsent is returned instead of a request that was not to be made.
+var ErrAbsent = errors.New("graft: not stored here")
+
+// Point is a commit of a remote Volume. The zero Point is before any.
+type Point struct {
+	Volume volume.VolumeID
+	LSN    volume.LSN
+}
+
+// IsZero tells whether p is before any commit.
+func (p Point) IsZero() bool { return p == Point{} }
+
+// String gives "volume@LSN".
+func (p Point) String() string { return p.Volume.String() + "@" + p.LSN.String() }
+
+// pointOf gives the commit that the base of a Graft is: of its remote Volume, or
+// of the one that it was forked from.
+func pointOf(g *volume.GraftState) Point {
+	if !g.SyncPoint.Remote.IsZero() {
+		return Point{g.Remote, g.SyncPoint.Remote}
+	}
+	if !g.Parent.IsZero() {
+		return Point{g.Parent, g.ParentLSN}
+	}
+	return Point{}
+}
+
+// RemoteLeaves is the page index of a remote Volume at one LSN. It never
+// changes, so what is loaded from it may be forgotten. It is safe for concurrent
+// use.
+type RemoteLeaves interface {
+	// Segment gives the Segment of page p if that is known without the leaf of
+	// p; known is false otherwise. It may make a request for what all leaves
+	// share.
+	Segment(ctx context.Context, p volume.PageIdx) (id volume.SegmentID, known bool, err error)
+	// Leaf gives leaf n, which nobody changes afterwards, or nil when none of
+	// its pages was written. Without fetch it makes no request: ErrAbsent tells
+	// that it would take one.
+	Leaf(ctx context.Context, n volume.LeafIdx, fetch bool) (*volume.Leaf, error)
+}
+
+// Remote is what Snapshots need of remote Volumes.
+type Remote interface {
+	// Page gives page p, which the Snapshot at a Point says lies in the remote
+	// Segment id, and stores it. It fails with an error that says why there is
+	// none.
+	Page(ctx context.Context, at Point, id volume.SegmentID, p volume.PageIdx) (*volume.Page, error)
+	// Root gives the Root at a commit that is in the local log: OpenRoot of its
+	// RemoteLeaves. It makes no request and loads nothing.
+	Root(at Point) (*Root, error)
+	// Objects calls fn with the SHA-256 of every cached object that Root(at)
+	// may be loaded from, as far as that is known without a request.
+	Objects(at Point, fn func(volume.Hash)) error
+}
+
+// baseRoot gives the Root of a remote Volume at a Point.
+func (hs *Heads) baseRoot(at Point) (*Root, error) {
+	if at.IsZero() {
+		return &Root{}, nil
+	}
+	return hs.remote.Root(at)
+}

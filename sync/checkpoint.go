@@ -1,0 +1,220 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+
+	"graft/internal/sqlitefile"
+	"graft/snapshot"
+	"graft/volume"
+)
+
+const (
+	// maxSince is about how many bytes of addresses a commit carries for itself and
+	// for what changed since its checkpoint, before it takes a checkpoint of its own.
+	maxSince = 16 << 10
+	// bundlePages is how many pages a checkpoint bundles, at most.
+	bundlePages = 24
+)
+
+// lineage is what a push builds on: the commit before it, as an index, or none.
+type lineage struct {
+	parent *index // nil: the Volume begins
+	origin bool   // the parent is a commit of the Volume that this one forks
+}
+
+// lineageOf gives the lineage of the next remote commit of a Graft.
+func (r *Remote) lineageOf(st *volume.GraftState) (lineage, error) {
+	at := pointOf(st)
+	if at == (snapshot.Point{}) {
+		return lineage{}, nil
+	}
+	x, err := r.index(at)
+	return lineage{x, st.SyncPoint.Remote.IsZero()}, err
+}
+
+// pointOf gives the commit that the Snapshots of a Graft rest on.
+func pointOf(st *volume.GraftState) snapshot.Point {
+	if st.SyncPoint.Remote.IsZero() {
+		return snapshot.Point{Volume: st.Parent, LSN: st.ParentLSN}
+	}
+	return snapshot.Point{Volume: st.Remote, LSN: st.SyncPoint.Remote}
+}
+
+// begin enters in c, whose LSN and page counts are set, what follows from its
+// lineage: the parent, and what changed since the parent's checkpoint, without
+// the pages that c has itself.
+func (l lineage) begin(c *volume.Commit, own volume.PageSet) {
+	if l.parent == nil {
+		return
+	}
+	p := &l.parent.rec.Commit
+	c.Parent, c.Ancestors = l.parent.rec.Hash(), p.Ancestors
+	if l.origin {
+		c.Ancestors = append([]volume.Origin{{Volume: p.Volume, LSN: p.LSN}}, p.Ancestors...)
+	}
+	c.Checkpoint, c.SinceKept = p.Checkpoint, c.Kept
+	if !l.parent.hasOwnCheckpoint() {
+		c.SinceKept = min(c.Kept, l.parent.kept)
+	}
+	var since []volume.PageAddress
+	for idx, frame := range l.parent.recent.Truncated(c.Kept).All() {
+		if !own.Contains(idx) {
+			since = append(since, volume.PageAddress{Idx: idx, Frame: frame})
+		}
+	}
+	c.Since = volume.NewPageTable(since)
+}
+
+// needsCheckpoint tells whether c, whose pages lie as own says, is to have a
+// checkpoint of its own.
+func (r *Remote) needsCheckpoint(c *volume.Commit, own volume.PageTable) bool {
+	return slices.ContainsFunc(c.Segments, func(s volume.Segment) bool { return !s.Footer.IsZero() }) ||
+		own.EncodedSize(c.Volume)+c.Since.EncodedSize(c.Volume) > r.maxSince
+}
+
+// addCheckpoint writes a checkpoint of c, whose pages lie as own says, and lets c
+// name it. Chunks of leaves that did not change since the last checkpoint stay
+// where they are.
+func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit, own volume.PageTable, bundle []volume.BundledPage) error {
+	recent := c.Since.With(own)
+	kept, changed, err := l.chunks(ctx, recent, c.SinceKept)
+	if err != nil {
+		return err
+	}
+	cp := volume.Checkpoint{Key: volume.NewCheckpointKey(c.Volume, c.LSN), PageCount: c.PageCount, Bundle: bundle}
+	built, object, ref, err := volume.BuildCheckpoint(cp, kept, changed)
+	if err != nil {
+		return err
+	}
+	for i := range built.Chunks {
+		if ch := &built.Chunks[i]; ch.Object == cp.Key {
+			if err := r.store.PutObject(ch.Sum, object[ch.Offset:ch.Offset+ch.Length]); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.store.PutObject(ref.Sum, object[ref.Offset:]); err != nil {
+		return err
+	}
+	err = r.bucket.Upload(ctx, ref.Key(), func(w io.Writer) error {
+		_, err := w.Write(object)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("put checkpoint: %w", err)
+	}
+	c.Checkpoint, c.Since, c.SinceKept = ref, volume.PageTable{}, c.Kept
+	return nil
+}
+
+// chunks gives the chunks of the last checkpoint that hold still, and the tables
+// of the leaves that changed: by the pages in recent, and by what was cut off
+// above count.
+func (l lineage) chunks(ctx context.Context, recent volume.PageTable, count volume.PageCount) (kept []volume.Chunk, changed iter.Seq2[volume.LeafIdx, volume.PageTable], err error) {
+	next := make(map[volume.LeafIdx]volume.PageTable)
+	for n := range recent.Leaves() {
+		next[n] = recent.Leaf(n)
+	}
+	if l.parent != nil {
+		if kept, err = l.oldChunks(ctx, next, count); err != nil {
+			return nil, nil, err
+		}
+	}
+	leaves := make([]volume.LeafIdx, 0, len(next))
+	for n, t := range next {
+		if t.Len() > 0 {
+			leaves = append(leaves, n)
+		}
+	}
+	slices.Sort(leaves)
+	return kept, func(yield func(volume.LeafIdx, volume.PageTable) bool) {
+		for _, n := range leaves {
+			if !yield(n, next[n]) {
+				return
+			}
+		}
+	}, nil
+}
+
+// oldChunks enters the pages of the last checkpoint in the leaves of next, and
+// gives the chunks of all other leaves within count.
+func (l lineage) oldChunks(ctx context.Context, next map[volume.LeafIdx]volume.PageTable, count volume.PageCount) (kept []volume.Chunk, err error) {
+	c, err := l.parent.checkpoint(ctx, true)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	var mixed []volume.LeafIdx
+	for _, ch := range c.Chunks {
+		first := volume.PageCount(ch.Leaf) * volume.LeafPages
+		cut := first+volume.LeafPages > count && count < c.PageCount
+		_, changes := next[ch.Leaf]
+		switch {
+		case first >= count: // all of it is cut off
+		case cut || changes:
+			mixed = append(mixed, ch.Leaf)
+		default:
+			kept = append(kept, ch)
+		}
+	}
+	if err := l.parent.loadChunks(ctx, mixed); err != nil {
+		return nil, err
+	}
+	for _, n := range mixed {
+		old, err := l.parent.chunk(ctx, n, true)
+		if err != nil {
+			return nil, err
+		}
+		next[n] = old.Truncated(count).With(next[n])
+	}
+	return kept, nil
+}
+
+// bundle chooses the pages that a reader of SQLite wants first, as far as they
+// are stored here: page 1, then the interior pages of all B-trees, nearest to the
+// roots first. segment says which remote Segment the newest version of each page
+// is of. What cannot be read is left out: it is a help, and nothing more.
+func bundle(ctx context.Context, r *snapshot.Reader, segment func(volume.PageIdx) (volume.SegmentID, bool)) []volume.BundledPage {
+	var chosen []volume.BundledPage
+	seen := make(map[uint32]bool)
+	var queue []uint32
+	visit := func(n uint32) (*volume.Page, bool) {
+		p := volume.PageIdx(n)
+		if seen[n] || !r.PageCount().Has(p) {
+			return nil, false
+		}
+		seen[n] = true
+		page, err := r.Local(ctx, p)
+		return page, page != nil && err == nil
+	}
+	take := func(n uint32, page *volume.Page) {
+		if id, ok := segment(volume.PageIdx(n)); ok {
+			chosen = append(chosen, volume.BundledPage{PageEntry: volume.PageEntry{Idx: volume.PageIdx(n), Page: page}, Segment: id})
+		}
+	}
+	first, ok := visit(1)
+	if !ok || !sqlitefile.Header(first[:]).IsDatabase() {
+		return nil
+	}
+	take(1, first)
+	queue = append(queue, sqlitefile.Children(first[:], true)...)
+	roots := sqlitefile.SchemaRoots(first[:])
+	queue = append(queue, roots...)
+	for len(queue) > 0 && len(chosen) < bundlePages {
+		n := queue[0]
+		queue = queue[1:]
+		page, ok := visit(n)
+		if !ok {
+			continue
+		}
+		if children := sqlitefile.Children(page[:], false); len(children) > 0 {
+			take(n, page)
+			queue = append(queue, children...)
+		}
+	}
+	slices.SortFunc(chosen, func(a, b volume.BundledPage) int { return int(int64(a.Idx) - int64(b.Idx)) })
+	return chosen
+}

@@ -1,0 +1,13 @@
+package sync
+
+import "graft/snapshot"
+
+// SetMaxSince sets how many bytes of addresses a commit carries.
+func (r *Remote) SetMaxSince(n int) { r.maxSince = n }
+
+// ForgetIndexes forgets what was decoded.
+func (r *Remote) ForgetIndexes() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.indexes = make(map[snapshot.Point]*index)
+}

@@ -1,0 +1,126 @@
+package sync
+
+import (
+	"context"
+	"sync/atomic"
+
+	"graft/snapshot"
+	"graft/volume"
+)
+
+// Hydrated is how far a hydration is.
+type Hydrated struct {
+	Done  int // pages that were missing and are here now
+	Total int // pages that were missing when it began
+}
+
+// Hydrate gets all pages of the newest Snapshot of h's Graft that are not stored
+// here, neighbours together and several requests at a time. What is here stays
+// when it is cut short, and need not be fetched again. report, which may be nil,
+// is called after each step, from several goroutines.
+func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head, report func(Hydrated)) (Hydrated, error) {
+	_, pinned := h.Pin()
+	defer pinned.Close()
+	at := pinned.Snapshot().Point()
+	if at == (snapshot.Point{}) {
+		return Hydrated{}, nil
+	}
+	if r.bucket == nil {
+		return Hydrated{}, ErrNoRemote
+	}
+	x, err := r.index(at)
+	if err != nil {
+		return Hydrated{}, err
+	}
+	leaves, err := x.leaves(ctx)
+	if err != nil {
+		return Hydrated{}, err
+	}
+	if err := x.loadChunks(ctx, leaves); err != nil {
+		return Hydrated{}, err
+	}
+	missing, frames, err := r.missing(ctx, x, leaves, pinned.Snapshot().Root())
+	if err != nil {
+		return Hydrated{}, err
+	}
+	var done atomic.Int64
+	total := Hydrated{Total: missing}
+	parts := make([]part, 0, len(frames))
+	wanted := make(map[volume.Hash]frameWant, len(frames))
+	for _, f := range frames {
+		parts = append(parts, partOf(at, f.frame))
+		wanted[f.frame.Sum] = f
+	}
+	err = r.getParts(ctx, parts, func(s span, b []byte) error {
+		n := 0
+		pages := make(map[volume.SegmentID][]volume.PageEntry)
+		for _, p := range s.parts {
+			f := wanted[p.sum]
+			got, err := volume.DecodeFrameAt(f.frame, s.of(p, b))
+			if err != nil {
+				return r.corruptPart(p, "read frame", err)
+			}
+			id := f.frame.Source.Segment
+			pages[id] = append(pages[id], got...)
+			n += f.pages
+		}
+		for id, entries := range pages {
+			if err := r.store.Stage(id, entries); err != nil {
+				return err
+			}
+		}
+		sum := done.Add(int64(n))
+		if report != nil {
+			report(Hydrated{Done: int(sum), Total: missing})
+		}
+		return nil
+	})
+	total.Done = int(done.Load())
+	return total, err
+}
+
+// frameWant is a frame with how many of its pages are wanted.
+type frameWant struct {
+	frame *volume.Address
+	pages int
+}
+
+// missing gives the frames that hold pages which root names and which are not
+// stored here, and the number of these pages.
+func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx, root *snapshot.Root) (n int, frames []frameWant, err error) {
+	places := make(map[volume.Hash]int)
+	for _, leaf := range leaves {
+		chunk, err := x.chunk(ctx, leaf, true)
+		if err != nil {
+			return 0, nil, err
+		}
+		for p, a := range chunk.Truncated(x.kept).With(x.recent.Leaf(leaf)).All() {
+			if !root.PageCount().Has(p) {
+				break
+			}
+			id, err := root.Lookup(ctx, p)
+			if err != nil {
+				return 0, nil, err
+			}
+			if id != a.Source.Segment {
+				continue // a local commit has it, newer
+			}
+			has, err := r.store.HasPage(id, p)
+			if err != nil {
+				return 0, nil, err
+			}
+			if has {
+				continue
+			}
+			i, ok := places[a.Sum]
+			if !ok {
+				i = len(frames)
+				places[a.Sum] = i
+				frames = append(frames, frameWant{frame: a})
+			}
+			frames[i].pages++
+			n++
+		}
+	}
+	return n, frames, nil
+}

@@ -1,0 +1,283 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"graft/snapshot"
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// index is the page index of a remote Volume at one commit. It implements
+// [snapshot.RemoteLeaves]. What it says never changes; what it was loaded from is
+// kept, the objects in the local store too.
+//
+// The newest version of a page is looked for in the commit itself and in what it
+// says changed since its checkpoint, then in the checkpoint, but for pages that
+// were cut off since.
+type index struct {
+	r      *Remote
+	at     snapshot.Point
+	rec    volume.Record
+	recent volume.PageTable // pages that changed since the checkpoint
+	kept   volume.PageCount // of the checkpoint, what was never cut off since
+
+	mu struct {
+		sync.Mutex
+		checkpoint *volume.Checkpoint // once it is loaded
+		chunks     map[volume.LeafIdx]volume.PageTable
+	}
+}
+
+// maxChunks is how many decoded chunks an index keeps. It forgets all of them
+// then, for those in use come back at once.
+const maxChunks = 256
+
+func newIndex(r *Remote, rec volume.Record) *index {
+	c := &rec.Commit
+	x := &index{r: r, at: snapshot.Point{Volume: c.Volume, LSN: c.LSN}, rec: rec, kept: c.SinceKept}
+	if own, ok := c.Own(); ok && !x.hasOwnCheckpoint() {
+		x.recent = c.Since.With(own)
+	} else {
+		x.kept = c.PageCount
+	}
+	x.mu.chunks = make(map[volume.LeafIdx]volume.PageTable)
+	return x
+}
+
+func (x *index) hasOwnCheckpoint() bool { return hasOwnCheckpoint(&x.rec.Commit) }
+
+// hasOwnCheckpoint tells whether the checkpoint of c is of c itself.
+func hasOwnCheckpoint(c *volume.Commit) bool {
+	k := c.Checkpoint.CheckpointKey
+	return k.Volume == c.Volume && k.LSN == c.LSN
+}
+
+// index gives the index of a commit that is in the local log.
+func (r *Remote) index(at snapshot.Point) (*index, error) {
+	r.mu.Lock()
+	x := r.mu.indexes[at]
+	r.mu.Unlock()
+	if x != nil {
+		return x, nil
+	}
+	rec, err := r.store.Commit(at.Volume, at.LSN)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, &volume.Error{Op: "read page index", Volume: at.Volume, LSN: at.LSN, Err: fmt.Errorf("%w: the commit is lost from the local store", volume.ErrCorrupt)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	x = newIndex(r, rec)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.mu.indexes) >= maxIndexes {
+		clear(r.mu.indexes)
+	}
+	r.mu.indexes[at] = x
+	return x, nil
+}
+
+// maxIndexes is how many indexes a Remote keeps. Those that are in use are kept by
+// the Roots over them.
+const maxIndexes = 64
+
+// Root implements [snapshot.Remote].
+func (r *Remote) Root(at snapshot.Point) (*snapshot.Root, error) {
+	x, err := r.index(at)
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.OpenRoot(x.rec.Commit.PageCount, x), nil
+}
+
+// Objects implements [snapshot.Remote].
+func (r *Remote) Objects(at snapshot.Point, fn func(volume.Hash)) error {
+	x, err := r.index(at)
+	if err != nil {
+		return err
+	}
+	if x.rec.Commit.Checkpoint.CheckpointKey.IsZero() {
+		return nil
+	}
+	fn(x.rec.Commit.Checkpoint.Sum)
+	c, err := x.checkpoint(context.Background(), false)
+	if errors.Is(err, snapshot.ErrAbsent) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := range c.Chunks {
+		fn(c.Chunks[i].Sum)
+	}
+	return nil
+}
+
+// Segment implements [snapshot.RemoteLeaves].
+func (x *index) Segment(ctx context.Context, p volume.PageIdx) (id volume.SegmentID, known bool, err error) {
+	if a, ok := x.recent.At(p); ok {
+		return a.Source.Segment, true, nil
+	}
+	if !x.kept.Has(p) {
+		return id, true, nil
+	}
+	c, err := x.checkpoint(ctx, true)
+	if err != nil || c == nil || c.Chunk(volume.LeafOf(p)) == nil {
+		return id, err == nil, err
+	}
+	b, ok := c.Bundled(p)
+	return b.Segment, ok, nil
+}
+
+// Leaf implements [snapshot.RemoteLeaves].
+func (x *index) Leaf(ctx context.Context, n volume.LeafIdx, fetch bool) (*volume.Leaf, error) {
+	chunk, err := x.chunk(ctx, n, fetch)
+	if err != nil {
+		return nil, err
+	}
+	t := chunk.Truncated(x.kept).With(x.recent.Leaf(n))
+	if t.Len() == 0 {
+		return nil, nil
+	}
+	l := new(volume.Leaf)
+	for p, a := range t.All() {
+		l[(p-1)%volume.LeafPages] = a.Source.Segment
+	}
+	return l, nil
+}
+
+// checkpoint gives the checkpoint that the index rests on, or nil when there is
+// none. Without fetch it makes no request: ErrAbsent tells that it would take one.
+func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint, error) {
+	ref := x.rec.Commit.Checkpoint
+	if ref.CheckpointKey.IsZero() {
+		return nil, nil
+	}
+	x.mu.Lock()
+	c := x.mu.checkpoint
+	x.mu.Unlock()
+	if c != nil {
+		return c, nil
+	}
+	b, err := x.r.object(ctx, part{x.at, ref.Key(), ref.Offset, ref.Length, ref.Sum}, fetch)
+	if err != nil {
+		return nil, err
+	}
+	if c, err = volume.DecodeCheckpoint(ref, b); err != nil {
+		return nil, &volume.Error{Op: "read checkpoint", Volume: x.at.Volume, LSN: x.at.LSN, Key: ref.Key(), Err: err}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.mu.checkpoint = c
+	return c, nil
+}
+
+// chunk gives what the checkpoint says of leaf n.
+func (x *index) chunk(ctx context.Context, n volume.LeafIdx, fetch bool) (volume.PageTable, error) {
+	x.mu.Lock()
+	t, ok := x.mu.chunks[n]
+	x.mu.Unlock()
+	if ok {
+		return t, nil
+	}
+	c, err := x.checkpoint(ctx, fetch)
+	if err != nil || c == nil {
+		return volume.PageTable{}, err
+	}
+	ch := c.Chunk(n)
+	if ch == nil {
+		return volume.PageTable{}, nil
+	}
+	b, err := x.r.object(ctx, x.partOf(ch), fetch)
+	if err != nil {
+		return volume.PageTable{}, err
+	}
+	return x.decode(ch, b)
+}
+
+// partOf says where a chunk lies.
+func (x *index) partOf(ch *volume.Chunk) part {
+	return part{x.at, ch.Object.Key(), ch.Offset, ch.Length, ch.Sum}
+}
+
+// decode reads a chunk and keeps it.
+func (x *index) decode(ch *volume.Chunk, b []byte) (volume.PageTable, error) {
+	t, err := volume.DecodeChunk(*ch, b)
+	if err != nil {
+		return t, &volume.Error{Op: "read chunk of checkpoint", Volume: x.at.Volume, LSN: x.at.LSN, Key: ch.Object.Key(), Err: err}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if len(x.mu.chunks) >= maxChunks {
+		clear(x.mu.chunks)
+	}
+	x.mu.chunks[ch.Leaf] = t
+	return t, nil
+}
+
+// loadChunks has the chunks of those leaves in the local store that are not, in
+// few requests.
+func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
+	c, err := x.checkpoint(ctx, true)
+	if err != nil || c == nil {
+		return err
+	}
+	var absent []part
+	for _, n := range leaves {
+		ch := c.Chunk(n)
+		if ch == nil {
+			continue
+		}
+		_, err := x.r.object(ctx, x.partOf(ch), false)
+		if errors.Is(err, snapshot.ErrAbsent) {
+			absent = append(absent, x.partOf(ch))
+		} else if err != nil {
+			return err
+		}
+	}
+	return x.r.getParts(ctx, absent, func(s span, b []byte) error {
+		for _, p := range s.parts {
+			chunk := s.of(p, b)
+			if err := x.r.checkPart(p, chunk); err != nil {
+				return err
+			}
+			if err := x.r.store.PutObject(p.sum, slices.Clone(chunk)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// address says where page p of Segment id lies. It is false when the index has no
+// such page.
+func (x *index) address(ctx context.Context, p volume.PageIdx, id volume.SegmentID) (*volume.Address, bool, error) {
+	a, ok := x.recent.At(p)
+	if !ok && x.kept.Has(p) {
+		t, err := x.chunk(ctx, volume.LeafOf(p), true)
+		if err != nil {
+			return nil, false, err
+		}
+		a, ok = t.At(p)
+	}
+	return a, ok && a.Source.Segment == id, nil
+}
+
+// leaves gives the numbers of all leaves with a written page.
+func (x *index) leaves(ctx context.Context) ([]volume.LeafIdx, error) {
+	all := slices.Collect(x.recent.Leaves())
+	c, err := x.checkpoint(ctx, true)
+	if err != nil || c == nil {
+		return all, err
+	}
+	for i := range c.Chunks {
+		all = append(all, c.Chunks[i].Leaf)
+	}
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}

@@ -1,0 +1,152 @@
+package sync
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"graft/objstore"
+	"graft/snapshot"
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// part is a range of an object that a commit names by its SHA-256.
+type part struct {
+	at     snapshot.Point // the commit
+	key    string
+	offset int64
+	length int64
+	sum    volume.Hash
+}
+
+// object gives a part, of the local store or else of the bucket, and keeps it.
+// Without fetch it makes no request: ErrAbsent tells that it would take one.
+func (r *Remote) object(ctx context.Context, p part, fetch bool) ([]byte, error) {
+	b, err := r.store.Object(p.sum)
+	if !errors.Is(err, store.ErrNotFound) {
+		return b, err
+	}
+	if !fetch {
+		return nil, snapshot.ErrAbsent
+	}
+	if r.bucket == nil {
+		return nil, ErrNoRemote
+	}
+	return r.objects.do(ctx, p.sum, func(ctx context.Context) ([]byte, error) {
+		b, err := r.get(ctx, p, "read page index")
+		if err != nil {
+			return nil, err
+		}
+		if err := r.checkPart(p, b); err != nil {
+			return nil, err
+		}
+		if err := r.store.PutObject(p.sum, b); err != nil {
+			r.log.Warn("keep fetched page index", "key", p.key, "error", err) // it is right, whatever the disk
+		}
+		return b, nil
+	})
+}
+
+// get reads the bytes of a part, which must be there.
+func (r *Remote) get(ctx context.Context, p part, op string) ([]byte, error) {
+	b, err := r.bucket.GetRange(ctx, p.key, p.offset, p.length)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, r.corruptPart(p, op, fmt.Errorf("%w: %w", volume.ErrCorrupt, err))
+	case errors.Is(err, objstore.ErrNotExist):
+		// Another bucket lacks it, too.
+		if err := r.verify(ctx, p.at.Volume, p.at.LSN); err != nil {
+			return nil, err
+		}
+		return nil, r.corruptPart(p, op, fmt.Errorf("%w: %w", volume.ErrCorrupt, err))
+	}
+	return b, err
+}
+
+// checkPart returns ErrCorrupt unless b are the bytes of p.
+func (r *Remote) checkPart(p part, b []byte) error {
+	if volume.HashOf(b) == p.sum {
+		return nil
+	}
+	return r.corruptPart(p, "read page index", fmt.Errorf("%w: hash of %d bytes at offset %d", volume.ErrCorrupt, len(b), p.offset))
+}
+
+// corruptPart names the object and the commit that it belongs to.
+func (r *Remote) corruptPart(p part, op string, err error) error {
+	return &volume.Error{Op: op, Volume: p.at.Volume, LSN: p.at.LSN, Key: p.key, Err: err}
+}
+
+const (
+	// maxGap is how many bytes that nobody wants are read so as to save a request.
+	maxGap = 64 << 10
+	// maxRange is how many bytes one request reads, but for a part that is longer.
+	maxRange = 4 << 20
+	// maxRequests is how many requests of one operation are under way at once.
+	maxRequests = 8
+)
+
+// span is a range of an object with the parts in it, by offset.
+type span struct {
+	key         string
+	offset, end int64
+	parts       []part
+}
+
+// coalesce gives the ranges that hold all parts, as few as their distances allow.
+func coalesce(parts []part) []span {
+	slices.SortFunc(parts, func(a, b part) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.offset, b.offset), cmp.Compare(a.length, b.length))
+	})
+	var spans []span
+	for _, p := range parts {
+		if n := len(spans) - 1; n >= 0 {
+			s := &spans[n]
+			end := max(s.end, p.offset+p.length)
+			if s.key == p.key && p.offset-s.end <= maxGap && end-s.offset <= maxRange {
+				s.parts, s.end = append(s.parts, p), end
+				continue
+			}
+		}
+		spans = append(spans, span{p.key, p.offset, p.offset + p.length, []part{p}})
+	}
+	return spans
+}
+
+// of gives the bytes of a part of s, of which b are those of the range.
+func (s *span) of(p part, b []byte) []byte {
+	return b[p.offset-s.offset : p.offset-s.offset+p.length]
+}
+
+// getParts reads parts, neighbours together and several ranges at a time, and calls
+// fn with each range, from several goroutines. It ends with the first error.
+func (r *Remote) getParts(ctx context.Context, parts []part, fn func(s span, b []byte) error) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	if r.bucket == nil {
+		return ErrNoRemote
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxRequests)
+	for _, s := range coalesce(parts) {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error {
+			whole := s.parts[0]
+			whole.offset, whole.length = s.offset, s.end-s.offset
+			b, err := r.get(ctx, whole, "read")
+			if err != nil {
+				return err
+			}
+			return fn(s, b)
+		})
+	}
+	return g.Wait()
+}

@@ -1,0 +1,262 @@
+package sync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"graft/objstore"
+	"graft/snapshot"
+	"graft/volume"
+)
+
+// maxInlinePages is how many pages a push tries to put into its commit.
+const maxInlinePages = 64
+
+// prepare uploads what the commit of a rollup names and is not there yet, and
+// gives its record. pinned reads the Snapshot that is pushed.
+func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapshot.Reader, plan snapshot.Rollup) (volume.Record, error) {
+	l, err := r.lineageOf(&st.GraftState)
+	if err != nil {
+		return volume.Record{}, err
+	}
+	c := volume.Commit{
+		Volume:    st.Remote,
+		LSN:       st.SyncPoint.Remote.Next(),
+		PageCount: plan.PageCount,
+		Kept:      plan.Kept,
+		PushID:    volume.NewPushID(),
+		Time:      time.Now(),
+	}
+	pages := plan.Pages()
+	l.begin(&c, pages)
+	if l.origin {
+		if err := r.pin(ctx, &c); err != nil {
+			return volume.Record{}, err
+		}
+	}
+	var own volume.PageTable
+	var frames []byte
+	if !pages.IsEmpty() {
+		if own, frames, err = r.addSegment(ctx, &c, plan, pages.Len()); err != nil {
+			return volume.Record{}, err
+		}
+	}
+	if r.needsCheckpoint(&c, own) {
+		chosen := bundle(ctx, pinned, func(p volume.PageIdx) (volume.SegmentID, bool) { return l.segmentOf(ctx, &c, own, p) })
+		if err := r.addCheckpoint(ctx, l, &c, own, chosen); err != nil {
+			return volume.Record{}, err
+		}
+	}
+	return volume.EncodeInline(c, frames)
+}
+
+// segmentOf gives the Segment of page p after commit c, whose pages lie as own
+// says, if that is known without a request.
+func (l lineage) segmentOf(ctx context.Context, c *volume.Commit, own volume.PageTable, p volume.PageIdx) (volume.SegmentID, bool) {
+	a, ok := own.At(p)
+	if !ok {
+		a, ok = c.Since.At(p)
+	}
+	if !ok && l.parent != nil && c.SinceKept.Has(p) {
+		t, err := l.parent.chunk(ctx, volume.LeafOf(p), false)
+		if err != nil {
+			return volume.SegmentID{}, false
+		}
+		a, ok = t.At(p)
+	}
+	if !ok {
+		return volume.SegmentID{}, false
+	}
+	return a.Source.Segment, true
+}
+
+// addSegment gives c the Segment of the n pages of a rollup: inline, if they are
+// few, with the frames to put into the commit, or as an object that it uploads.
+func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot.Rollup, n int) (own volume.PageTable, frames []byte, err error) {
+	id := volume.NewSegmentID()
+	if n <= maxInlinePages {
+		var object bytes.Buffer
+		sw, seg, err := r.writeSegment(&object, id, plan)
+		if err != nil {
+			return own, nil, err
+		}
+		if seg.Footer.IsZero() && object.Len() <= volume.MaxInline {
+			seg.Inline = true
+			c.Segments = []volume.Segment{seg}
+			own, _ = c.Own()
+			return own, volume.InlineFrames(object.Bytes()), nil
+		}
+		err = r.bucket.Upload(ctx, id.Key(), func(w io.Writer) error {
+			_, err := w.Write(object.Bytes())
+			return err
+		})
+		c.Segments = []volume.Segment{seg}
+		return seg.Table(sw.Index()), nil, err
+	}
+	seg, index, err := r.upload(ctx, id, plan)
+	c.Segments = []volume.Segment{seg}
+	return seg.Table(index), nil, err
+}
+
+// upload streams the pages of a rollup into the object of Segment id. The same
+// rollup gives the same bytes.
+func (r *Remote) upload(ctx context.Context, id volume.SegmentID, plan snapshot.Rollup) (seg volume.Segment, index volume.FrameIndex, err error) {
+	err = r.bucket.Upload(ctx, id.Key(), func(w io.Writer) error {
+		var sw *volume.SegmentWriter
+		if sw, seg, err = r.writeSegment(w, id, plan); err == nil {
+			index = sw.Index()
+		}
+		return err
+	})
+	return seg, index, err
+}
+
+// writeSegment writes the pages of a rollup as a Segment to w. Pages are read from
+// the store while those before them are compressed.
+func (r *Remote) writeSegment(w io.Writer, id volume.SegmentID, plan snapshot.Rollup) (*volume.SegmentWriter, volume.Segment, error) {
+	sw := volume.NewSegmentWriter(w, id)
+	done := make(chan struct{})
+	pages := make(chan []volume.PageEntry, 4)
+	var reading sync.WaitGroup
+	var readErr error // until pages is closed
+	reading.Go(func() {
+		defer close(pages)
+		readErr = r.readPages(plan, pages, done)
+	})
+	defer reading.Wait()
+	defer close(done)
+	for entries := range pages {
+		for _, e := range entries {
+			if err := sw.Add(e.Idx, e.Page); err != nil {
+				return nil, volume.Segment{}, err
+			}
+		}
+	}
+	if readErr != nil {
+		return nil, volume.Segment{}, readErr
+	}
+	seg, err := sw.Close()
+	return sw, seg, err
+}
+
+// readPages sends the pages of a rollup in ascending order, some at a time, until
+// done is closed.
+func (r *Remote) readPages(plan snapshot.Rollup, pages chan<- []volume.PageEntry, done <-chan struct{}) error {
+	for refs := range slices.Chunk(pageRefs(plan), 4*volume.FramePages) {
+		entries := make([]volume.PageEntry, len(refs))
+		for i, ref := range refs {
+			page, err := r.store.Page(plan.Sources[ref.source].Segment, ref.idx)
+			if err != nil {
+				return fmt.Errorf("read page %d to push: %w", ref.idx, err)
+			}
+			entries[i] = volume.PageEntry{Idx: ref.idx, Page: page}
+		}
+		select {
+		case pages <- entries:
+		case <-done:
+			return nil
+		}
+	}
+	return nil
+}
+
+// uploads gives the keys of the objects that were uploaded for c alone.
+func uploads(c *volume.Commit) []string {
+	var keys []string
+	for _, seg := range c.Segments {
+		if !seg.Inline {
+			keys = append(keys, seg.ID.Key())
+		}
+	}
+	if hasOwnCheckpoint(c) {
+		keys = append(keys, c.Checkpoint.Key())
+	}
+	return keys
+}
+
+// restore uploads again what a pending commit names, to the byte, if it is gone.
+func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Rollup) error {
+	for _, seg := range c.Segments {
+		if seg.Inline {
+			continue
+		}
+		if has, err := r.bucket.Exists(ctx, seg.ID.Key()); err != nil || has {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		got, _, err := r.upload(ctx, seg.ID, plan)
+		if err != nil {
+			return err
+		}
+		if got.Footer != seg.Footer || !slices.Equal(got.Frames.Sums(), seg.Frames.Sums()) {
+			return fmt.Errorf("%w: segment %s came out otherwise than it was pushed", volume.ErrCorrupt, seg.ID)
+		}
+	}
+	if !hasOwnCheckpoint(c) {
+		return nil
+	}
+	has, err := r.bucket.Exists(ctx, c.Checkpoint.Key())
+	if err != nil || has {
+		return err
+	}
+	root, err := r.store.Object(c.Checkpoint.Sum)
+	if err != nil {
+		return fmt.Errorf("restore checkpoint %s: %w", c.Checkpoint.Key(), err)
+	}
+	object, err := volume.RebuildCheckpoint(c.Checkpoint, root, func(ch *volume.Chunk) ([]byte, error) { return r.store.Object(ch.Sum) })
+	if err != nil {
+		return fmt.Errorf("restore checkpoint %s: %w", c.Checkpoint.Key(), err)
+	}
+	return r.bucket.Upload(ctx, c.Checkpoint.Key(), func(w io.Writer) error {
+		_, err := w.Write(object)
+		return err
+	})
+}
+
+// pin tells all ancestors of a fork that it uses their objects, and then makes
+// sure that none of these has expired. The first push of a fork does so before it
+// puts its commit.
+func (r *Remote) pin(ctx context.Context, c *volume.Commit) error {
+	for _, o := range c.Ancestors {
+		b, err := volume.EncodePin(c.Volume, o)
+		if err != nil {
+			return err
+		}
+		err = r.bucket.PutIfAbsent(ctx, volume.PinKey(o.Volume, c.Volume), b)
+		if err != nil && !errors.Is(err, objstore.ErrExist) {
+			return fmt.Errorf("pin volume %s: %w", o.Volume, err)
+		}
+		if err := r.checkFloor(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkFloor returns ErrExpired when commit o is below a floor of its Volume.
+func (r *Remote) checkFloor(ctx context.Context, o volume.Origin) error {
+	prefix := volume.FloorPrefix(o.Volume)
+	for key, err := range r.bucket.List(ctx, prefix) {
+		if err != nil {
+			return fmt.Errorf("look for floors of volume %s: %w", o.Volume, err)
+		}
+		complement, err := strconv.ParseUint(strings.TrimPrefix(key, prefix), 16, 64)
+		if err != nil {
+			return &volume.Error{Op: "look for floors", Volume: o.Volume, Key: key, Err: fmt.Errorf("%w: %w", volume.ErrCorrupt, err)}
+		}
+		if floor := volume.LSN(^complement); floor > o.LSN {
+			return &volume.Error{Op: "fork", Volume: o.Volume, LSN: o.LSN, Err: fmt.Errorf("%w: the volume is kept from LSN %d on", ErrExpired, floor)}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"graft/volume"
+)
+
+// PutObject caches an object of the bucket, or a part of one, under its SHA-256.
+// What is cached may be swept as soon as nothing in use names it: see Live.
+func (s *Store) PutObject(sum volume.Hash, b []byte) error {
+	if got := volume.HashOf(b); got != sum {
+		return fmt.Errorf("%w: object of SHA-256 %s is to be cached as %s", volume.ErrCorrupt, got, sum)
+	}
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	if err := s.checkSpace(int64(len(b))); err != nil {
+		return err
+	}
+	s.holdObject(sum)
+	if err := s.update(func(txn *badger.Txn) error { return txn.Set(keyObject(sum), b) }); err != nil {
+		return fmt.Errorf("cache object %s: %w", sum, err)
+	}
+	return nil
+}
+
+// Object gives a cached object, which is the caller's, or ErrNotFound. One that
+// was damaged here is forgotten: the bucket has it.
+func (s *Store) Object(sum volume.Hash) ([]byte, error) {
+	if err := s.use.acquire(); err != nil {
+		return nil, err
+	}
+	defer s.use.release()
+	b, err := s.getBadger(keyObject(sum))
+	switch {
+	case err == nil && volume.HashOf(b) == sum:
+		return b, nil
+	case err == nil || errors.Is(err, volume.ErrCorrupt):
+		s.log.Warn("cached object is damaged", "object", sum, "error", err)
+		err = s.update(func(txn *badger.Txn) error { return txn.Delete(keyObject(sum)) })
+		if err == nil {
+			err = ErrNotFound
+		}
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		err = fmt.Errorf("read cached object %s: %w", sum, err)
+	}
+	return nil, err
+}
+
+// youngObject is what stands for a cached object among what is young.
+func youngObject(sum volume.Hash) [16]byte { return [16]byte(sum[:16]) }
+
+// holdObject keeps a cached object from the sweep that runs, if one does. It
+// waits for the part of the sweep that deletes such.
+func (s *Store) holdObject(sum volume.Hash) {
+	s.space.gate.RLock()
+	defer s.space.gate.RUnlock()
+	s.space.touch(youngObject(sum))
+}
+
+// objects removes cached objects that nothing in use names.
+func (w *sweeper) objects(ctx context.Context) error {
+	var dead []volume.Hash
+	err := w.keys([]byte{spaceObject}, func(item *badger.Item) error {
+		sum, ok := parseKeyObject(item.Key())
+		if !ok {
+			return corruptf("key %q of an object", item.Key())
+		}
+		if !w.live.Objects[sum] {
+			dead = append(dead, sum)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(dead, sweepBatch) {
+		if err := w.deleteObjects(part); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// deleteObjects deletes cached objects, but for those that were put meanwhile.
+func (w *sweeper) deleteObjects(dead []volume.Hash) error {
+	sp := &w.store.space
+	sp.gate.Lock()
+	defer sp.gate.Unlock()
+	for _, sum := range dead {
+		if !sp.isYoung(youngObject(sum)) {
+			w.dead = append(w.dead, keyObject(sum))
+		}
+	}
+	return w.delete()
+}

@@ -1,0 +1,32 @@
+package store
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"graft/volume"
+)
+
+func TestLeafSetBehavesAsAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		set, want := new(LeafSet), make(map[volume.LeafIdx]bool)
+		number := rapid.OneOf(rapid.Uint32Max(200), rapid.Uint32Max(uint32(volume.LeafOf(1<<32-1))))
+		for range rapid.IntRange(0, 20).Draw(t, "adds") {
+			n := volume.LeafIdx(number.Draw(t, "leaf"))
+			set.Add(n)
+			want[n] = true
+		}
+		for _, n := range []volume.LeafIdx{0, 63, 64, volume.LeafOf(1<<32 - 1), volume.LeafIdx(number.Draw(t, "other"))} {
+			want[n] = want[n] || false
+		}
+		for n, in := range want {
+			if set.Contains(n) != in {
+				t.Fatalf("leaf %d is in: %t", n, !in)
+			}
+		}
+	})
+	if (*LeafSet)(nil).Contains(0) {
+		t.Error("a nil set has something")
+	}
+}
