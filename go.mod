@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/RoaringBitmap/roaring/v2 v2.30.0 // volume: page sets
+	github.com/anishathalye/porcupine v1.3.1 // tests: histories
 	github.com/aws/aws-sdk-go-v2 v1.46.0 // objstore/s3
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.111.0 // objstore/s3
 	github.com/aws/smithy-go v1.28.1 // objstore/s3
