@@ -90,8 +90,31 @@ func (s *Store) getBadger(key []byte) (value []byte, err error) {
 	if s.poison.stuck.Load() {
 		return nil, s.poison.err()
 	}
+	for range readTries {
+		value, err = s.tryBadger(key)
+		if err == nil && len(value) > 0 || errors.Is(err, ErrNotFound) {
+			return value, err
+		}
+	}
+	if err == nil {
+		err = readError(key, errors.New("empty value"))
+	}
+	return nil, err
+}
+
+// readTries is how often a value is looked for that cannot be read. Badger removes
+// a file of its value log when what lives in it was written anew, although
+// somebody has just found a value there: its next look finds the new place.
+// It may give no error then, but no bytes either; no value of graft's is empty.
+const readTries = 4
+
+// tryBadger reads a value once.
+func (s *Store) tryBadger(key []byte) (value []byte, err error) {
 	err = s.reads.view(s.db, func(txn *badger.Txn) error {
 		item, err := txn.Get(key)
+		if s.opts.midRead != nil {
+			s.opts.midRead()
+		}
 		if err == nil {
 			value, err = item.ValueCopy(nil)
 		}

@@ -236,8 +236,11 @@ func (s *Store) scan(space byte, fn func(key, value []byte) error) error {
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			value, err := it.Item().ValueCopy(nil)
+			if err != nil || len(value) == 0 {
+				value, err = s.getBadger(it.Item().KeyCopy(nil))
+			}
 			if err != nil {
-				return readError(it.Item().Key(), err)
+				return err
 			}
 			values[string(it.Item().Key()[1:])] = value
 		}
