@@ -57,7 +57,7 @@ func cutInline(b []byte) (frames, record []byte, err error) {
 		return nil, nil, fmt.Errorf("%w: checksum of inline frames", ErrCorrupt)
 	case b[5] != formatVersion:
 		return nil, nil, fmt.Errorf("%w: inline frames: %d instead of %d", ErrVersion, b[5], formatVersion)
-	case b[6] != 0 || b[7] != 0 || n == 0 || n > MaxInline || n > uint64(len(b)-inlineHeaderSize):
+	case b[6] != 0 || b[7] != 0 || n == 0 || n > uint64(len(b)-inlineHeaderSize):
 		return nil, nil, fmt.Errorf("%w: %d bytes of inline frames in an object of %d", ErrCorrupt, n, len(b))
 	}
 	return b[inlineHeaderSize : inlineHeaderSize+n], b[inlineHeaderSize+n:], nil
@@ -191,7 +191,8 @@ func (c *Commit) ownCheckpoint() bool {
 	return c.Checkpoint.Volume == c.Volume && c.Checkpoint.LSN == c.LSN
 }
 
-// validateIndex reports a violation of invariant 4.
+// validateIndex reports a violation of invariant 4, or an index that no record can
+// hold.
 func (c *Commit) validateIndex() error {
 	if c.PushID.IsZero() {
 		if c.Checkpoint != (CheckpointRef{}) || c.Since.Len() > 0 || c.SinceKept > 0 || len(c.Ancestors) > 0 {

@@ -285,7 +285,7 @@ func sourceFromProto(m *graftpb.Source, home VolumeID) (s Source, err error) {
 		if s.Volume, err = VolumeIDFromBytes(m.Volume); err != nil {
 			return s, fmt.Errorf("%w: page table: %w", ErrCorrupt, err)
 		}
-		if s.LSN.IsZero() || s.Volume == home {
+		if s.Volume == home {
 			return s, fmt.Errorf("%w: page table: source of volume %s LSN %d", ErrCorrupt, s.Volume, s.LSN)
 		}
 	case !s.LSN.IsZero():
