@@ -57,7 +57,7 @@ func (l lineage) begin(c *volume.Commit, own volume.PageSet) {
 		c.Ancestors = append([]volume.Origin{{Volume: p.Volume, LSN: p.LSN}}, p.Ancestors...)
 	}
 	c.Checkpoint, c.SinceKept = p.Checkpoint, c.Kept
-	if !l.parent.hasOwnCheckpoint() {
+	if !p.OwnCheckpoint() {
 		c.SinceKept = min(c.Kept, l.parent.kept)
 	}
 	var since []volume.PageAddress

@@ -40,21 +40,13 @@ const maxChunks = 256
 func newIndex(r *Remote, rec volume.Record) *index {
 	c := &rec.Commit
 	x := &index{r: r, at: snapshot.Point{Volume: c.Volume, LSN: c.LSN}, rec: rec, kept: c.SinceKept}
-	if own, ok := c.Own(); ok && !x.hasOwnCheckpoint() {
+	if own, ok := c.Own(); ok && !c.OwnCheckpoint() {
 		x.recent = c.Since.With(own)
 	} else {
 		x.kept = c.PageCount
 	}
 	x.mu.chunks = make(map[volume.LeafIdx]volume.PageTable)
 	return x
-}
-
-func (x *index) hasOwnCheckpoint() bool { return hasOwnCheckpoint(&x.rec.Commit) }
-
-// hasOwnCheckpoint tells whether the checkpoint of c is of c itself.
-func hasOwnCheckpoint(c *volume.Commit) bool {
-	k := c.Checkpoint.CheckpointKey
-	return k.Volume == c.Volume && k.LSN == c.LSN
 }
 
 // index gives the index of a commit that is in the local log.

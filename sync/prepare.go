@@ -176,7 +176,7 @@ func uploads(c *volume.Commit) []string {
 			keys = append(keys, seg.ID.Key())
 		}
 	}
-	if hasOwnCheckpoint(c) {
+	if c.OwnCheckpoint() {
 		keys = append(keys, c.Checkpoint.Key())
 	}
 	return keys
@@ -202,7 +202,7 @@ func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Ro
 			return fmt.Errorf("%w: segment %s came out otherwise than it was pushed", volume.ErrCorrupt, seg.ID)
 		}
 	}
-	if !hasOwnCheckpoint(c) {
+	if !c.OwnCheckpoint() {
 		return nil
 	}
 	has, err := r.bucket.Exists(ctx, c.Checkpoint.Key())

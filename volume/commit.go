@@ -132,7 +132,7 @@ func (c *Commit) validateSegments() error {
 		if !c.PushID.IsZero() && (s.Frames.Len() == 0) == s.Footer.IsZero() {
 			return fmt.Errorf("%w: pushed commit without one frame index of segment %s", ErrCorrupt, s.ID)
 		}
-		if !s.Footer.IsZero() && !c.ownCheckpoint() {
+		if !s.Footer.IsZero() && !c.OwnCheckpoint() {
 			return fmt.Errorf("%w: commit with a footer and no checkpoint of its own", ErrCorrupt)
 		}
 		sum += s.Pages.Len()

@@ -186,7 +186,7 @@ func (h *history) read(t *rapid.T, v VolumeID, l LSN) (PageTable, Record) {
 	}
 	own, ok := c.Own()
 	switch {
-	case c.ownCheckpoint():
+	case c.OwnCheckpoint():
 		for p, a := range own.All() {
 			if got, has := index.At(p); !has || *got != *a {
 				t.Fatalf("page %d at %+v in the checkpoint, %+v in its commit", p, got, a)

@@ -176,7 +176,7 @@ func drawCommit(t *rapid.T) (Commit, []byte) {
 	if pushed {
 		c.SinceKept = PageCount(rapid.Uint32Max(uint32(c.Kept)).Draw(t, "kept since"))
 	}
-	if pushed && !c.ownCheckpoint() && rapid.Bool().Draw(t, "since") {
+	if pushed && !c.OwnCheckpoint() && rapid.Bool().Draw(t, "since") {
 		since := drawPageSet(t)
 		since.RemoveSet(c.Pages())
 		since.Truncate(c.Kept)
@@ -202,7 +202,7 @@ func drawSegments(t *rapid.T, c *Commit) (frames []byte) {
 		case !c.PushID.IsZero() && frames == nil && rapid.Bool().Draw(t, "inline"):
 			s, frames = drawInlineSegment(t, pages)
 		default:
-			s = drawSegment(t, pages, !c.PushID.IsZero(), c.ownCheckpoint())
+			s = drawSegment(t, pages, !c.PushID.IsZero(), c.OwnCheckpoint())
 		}
 		c.Segments = append(c.Segments, s)
 	}

@@ -186,8 +186,8 @@ func (c *Commit) indexFromProto(m *graftpb.Commit) (err error) {
 	return nil
 }
 
-// ownCheckpoint tells whether the Checkpoint is of the commit itself.
-func (c *Commit) ownCheckpoint() bool {
+// OwnCheckpoint tells whether the Checkpoint is of the commit itself.
+func (c *Commit) OwnCheckpoint() bool {
 	return c.Checkpoint.Volume == c.Volume && c.Checkpoint.LSN == c.LSN
 }
 
@@ -219,7 +219,7 @@ func (c *Commit) validateSince() error {
 		return fmt.Errorf("%w: commit %d names the checkpoint of %d", ErrCorrupt, c.LSN, at.LSN)
 	case c.Since.Len() == 0:
 		return nil
-	case c.ownCheckpoint():
+	case c.OwnCheckpoint():
 		return fmt.Errorf("%w: commit with changes since a checkpoint of its own", ErrCorrupt)
 	}
 	if err := c.Since.validate(); err != nil {
