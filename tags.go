@@ -272,6 +272,11 @@ func (d *directory) forgetTags(tags []string) {
 // them, and go their own ways from then on. Commits that g has not pushed are
 // in both. A Tag that is there is ErrTagExists.
 func (g *Graft) Fork(ctx context.Context, tag string) (*Graft, error) {
+	return g.forkHead(ctx, g.head.Load(), tag)
+}
+
+// forkHead forks the Graft of src, which the Tag of g names or has named.
+func (g *Graft) forkHead(ctx context.Context, src *snapshot.Head, tag string) (*Graft, error) {
 	to, err := g.dir.Graft(ctx, tag)
 	if err != nil {
 		return nil, err
@@ -289,7 +294,7 @@ func (g *Graft) Fork(ctx context.Context, tag string) (*Graft, error) {
 	if !old.State().Unborn {
 		return nil, fmt.Errorf("fork %q to %q: %w", g.tag, tag, ErrTagExists)
 	}
-	head, err := g.dir.heads.Fork(ctx, g.head.Load(), tag)
+	head, err := g.dir.heads.Fork(ctx, src, tag)
 	if err != nil {
 		return nil, err
 	}
@@ -308,7 +313,7 @@ func (g *Graft) Reset(ctx context.Context) (Pulled, string, error) {
 		st, backup := head.State(), ""
 		if n := st.Unpushed(); !n.IsZero() {
 			var err error
-			if backup, err = g.backUp(ctx, n.Last); err != nil {
+			if backup, err = g.backUp(ctx, head, n.Last); err != nil {
 				return Pulled{}, "", fmt.Errorf("reset: %w", err)
 			}
 		}
@@ -321,13 +326,13 @@ func (g *Graft) Reset(ctx context.Context) (Pulled, string, error) {
 }
 
 // backUp forks the Graft under a Tag that says of which local LSN it is.
-func (g *Graft) backUp(ctx context.Context, at LSN) (tag string, err error) {
+func (g *Graft) backUp(ctx context.Context, head *snapshot.Head, at LSN) (tag string, err error) {
 	for n := 1; ; n++ {
 		tag = fmt.Sprintf("%s-before-reset-%d", g.tag, at)
 		if n > 1 {
 			tag = fmt.Sprintf("%s-%d", tag, n)
 		}
-		if _, err = g.Fork(ctx, tag); !errors.Is(err, ErrTagExists) {
+		if _, err = g.forkHead(ctx, head, tag); !errors.Is(err, ErrTagExists) {
 			return tag, err
 		}
 	}

@@ -117,28 +117,6 @@ func TestASweepKeepsWhatThePointsInUseAreLoadedFrom(t *testing.T) {
 	want.check(t, g.head.Reader())
 }
 
-// wholeRemote is a Remote that makes its Roots of all commits.
-type wholeRemote struct{ Remote }
-
-func (wholeRemote) NeedsWholeLogs() {}
-
-func TestASweepLeavesWholeLogsToWhoNeedsThem(t *testing.T) {
-	g := newGraft(t)
-	still(g)
-	g.heads.remote = wholeRemote{g.heads.remote}
-	for range 3 {
-		g.update(t, func(w *Writer) { write(t, w, 1, 6, 1) })
-		g.update(t, func(w *Writer) { write(t, w, 1, 6, 2) })
-		adopt(t, g)
-	}
-	sweep(t, g)
-	for l := volume.LSN(1); l <= 3; l++ {
-		if _, err := g.store.Commit(g.head.State().Remote, l); err != nil {
-			t.Errorf("commit %d: %v", l, err)
-		}
-	}
-}
-
 // A few commits keep what is loaded; many, or commits that are not all here,
 // begin anew.
 func TestAdvanceKeepsWhatIsLoaded(t *testing.T) {

@@ -67,7 +67,7 @@ func drawFixed(t *rapid.T, m rootModel) *fixedLeaves {
 
 func (f *fixedLeaves) asked() int64 { return f.calls.Load() }
 
-func (f *fixedLeaves) Segment(ctx context.Context, p volume.PageIdx) (volume.SegmentID, bool, error) {
+func (f *fixedLeaves) Segment(ctx context.Context, p volume.PageIdx, _ bool) (volume.SegmentID, bool, error) {
 	f.calls.Add(1)
 	if f.knows == nil || !f.knows(p) {
 		return volume.SegmentID{}, false, nil
@@ -271,7 +271,7 @@ type failingLeaves struct {
 	err error
 }
 
-func (f *failingLeaves) Segment(context.Context, volume.PageIdx) (id volume.SegmentID, known bool, err error) {
+func (f *failingLeaves) Segment(context.Context, volume.PageIdx, bool) (id volume.SegmentID, known bool, err error) {
 	return id, false, f.err
 }
 

@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"graft/volume"
@@ -204,23 +205,27 @@ func (z *lazy) peek(ctx context.Context, at volume.LeafIdx) (*leaf, error) {
 }
 
 // lookup gives the Segment of page p, which leaf n has. It loads the leaf unless
-// p is known without.
-func (n *node) lookup(ctx context.Context, at volume.LeafIdx, p volume.PageIdx) (volume.SegmentID, error) {
+// p is known without. Without fetch it makes no request: ErrAbsent tells that it
+// would take one.
+func (n *node) lookup(ctx context.Context, at volume.LeafIdx, p volume.PageIdx, fetch bool) (volume.SegmentID, error) {
 	l, z, err := n.settle(ctx, at)
 	if err == nil && z != nil && z.patch != nil {
 		if id, known := z.patch.at(slot(p)); known {
 			return id, nil
 		}
-		return z.patch.under.lookup(ctx, at, p)
+		return z.patch.under.lookup(ctx, at, p, fetch)
 	}
 	if err == nil && z != nil {
 		if !z.count.Has(p) {
 			return volume.SegmentID{}, nil
 		}
-		if id, known, err := z.remote.Segment(ctx, p); known || err != nil {
+		id, known, err := z.remote.Segment(ctx, p, fetch)
+		if known || err != nil && !errors.Is(err, ErrAbsent) {
 			return id, err
 		}
-		l, err = n.load(ctx, at, true)
+		if l, err = n.load(ctx, at, fetch); err != nil {
+			return volume.SegmentID{}, err
+		}
 	}
 	if err != nil {
 		return volume.SegmentID{}, err

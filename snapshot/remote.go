@@ -39,9 +39,9 @@ func pointOf(g *volume.GraftState) Point {
 // use.
 type RemoteLeaves interface {
 	// Segment gives the Segment of page p if that is known without the leaf of
-	// p; known is false otherwise. It may make a request for what all leaves
-	// share.
-	Segment(ctx context.Context, p volume.PageIdx) (id volume.SegmentID, known bool, err error)
+	// p; known is false otherwise. With fetch it may make a request for what all
+	// leaves share; without, ErrAbsent tells that it would take one.
+	Segment(ctx context.Context, p volume.PageIdx, fetch bool) (id volume.SegmentID, known bool, err error)
 	// Leaf gives leaf n, which nobody changes afterwards, or nil when none of
 	// its pages was written. Without fetch it makes no request: ErrAbsent tells
 	// that it would take one.
@@ -60,6 +60,8 @@ type Remote interface {
 	// Objects calls fn with the SHA-256 of every cached object that Root(at)
 	// may be loaded from, as far as that is known without a request.
 	Objects(at Point, fn func(volume.Hash)) error
+	// ObjectsOf is Objects for a commit that is pending.
+	ObjectsOf(rec volume.Record, fn func(volume.Hash)) error
 }
 
 // baseRoot gives the Root of a remote Volume at a Point.

@@ -96,6 +96,8 @@ func (f fakeRemote) Root(at Point) (*Root, error) {
 // objectOf stands for what the page index at a Point is loaded from.
 func objectOf(at Point) []byte { return []byte("page index of " + at.String()) }
 
+func (f fakeRemote) ObjectsOf(volume.Record, func(volume.Hash)) error { return nil }
+
 func (f fakeRemote) Objects(at Point, fn func(volume.Hash)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,7 +144,7 @@ func (f fakeRemote) rootOfParentLocked(v volume.VolumeID) (*fakeRoot, error) {
 	return &fakeRoot{root: &Root{}}, err
 }
 
-func (r *fakeRoot) Segment(ctx context.Context, p volume.PageIdx) (volume.SegmentID, bool, error) {
+func (r *fakeRoot) Segment(ctx context.Context, p volume.PageIdx, _ bool) (volume.SegmentID, bool, error) {
 	if !r.last.Contains(p) {
 		return volume.SegmentID{}, false, nil
 	}

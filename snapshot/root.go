@@ -89,7 +89,7 @@ func (r *Root) Lookup(ctx context.Context, p volume.PageIdx) (volume.SegmentID, 
 			return l.at(slot(p)), nil
 		}
 		var id volume.SegmentID
-		if id, err = n.lookup(ctx, at, p); err == nil {
+		if id, err = n.lookup(ctx, at, p, true); err == nil {
 			return id, nil
 		}
 	}
@@ -105,9 +105,9 @@ func (r *Root) lookupHere(ctx context.Context, p volume.PageIdx) (volume.Segment
 	at := volume.LeafOf(p)
 	n, err := r.find(ctx, at)
 	if err == nil {
-		var l *leaf
-		if l, err = n.load(ctx, at, false); err == nil {
-			return l.at(slot(p)), nil
+		var id volume.SegmentID
+		if id, err = n.lookup(ctx, at, p, false); err == nil {
+			return id, nil
 		}
 	}
 	return volume.SegmentID{}, fmt.Errorf("look up page %d: %w", p, err)

@@ -58,8 +58,9 @@ type use struct {
 	newest  *Root
 	others  []*Root // of the base and of open Snapshots
 	pending map[volume.SegmentID]volume.PageSet
-	points  []Point // commits of remote Volumes
-	deleted bool    // what is stored of its index goes
+	points  []Point        // commits of remote Volumes
+	record  *volume.Record // of the pending commit
+	deleted bool           // what is stored of its index goes
 }
 
 // addSnapshots enters Snapshots that are read.
@@ -98,6 +99,12 @@ func (hs *Heads) mark(ctx context.Context) (store.Live, error) {
 		for _, p := range u.points {
 			points[p] = true
 		}
+		if u.record == nil {
+			continue
+		}
+		if err := hs.remote.ObjectsOf(*u.record, func(sum volume.Hash) { live.Objects[sum] = true }); err != nil {
+			return live, fmt.Errorf("mark what is live: %w", err)
+		}
 	}
 	if err := hs.markPoints(live, points); err != nil {
 		return live, fmt.Errorf("mark what is live: %w", err)
@@ -120,17 +127,11 @@ func (hs *Heads) markPoints(live store.Live, points map[Point]bool) error {
 			return err
 		}
 	}
-	if _, ok := hs.remote.(wholeLogs); ok {
-		return nil
-	}
 	for v := range live.Remotes {
 		live.Remotes[v] = oldest[v]
 	}
 	return nil
 }
-
-// wholeLogs is implemented by a Remote whose Roots are made of all commits.
-type wholeLogs interface{ NeedsWholeLogs() }
 
 // uses gives what all Grafts have in use at one moment, so that whatever passes
 // from one to another is seen on either side, and enters their Volumes in live.
@@ -143,6 +144,9 @@ func (hs *Heads) uses(live store.Live) []use {
 		u := use{newest: h.mu.snap.root, others: []*Root{h.mu.base}, pending: h.mu.pending}
 		g := &h.mu.state
 		u.points = append(u.points, pointOf(g), h.mu.opened)
+		if g.Pending != nil {
+			u.record = &g.Pending.Record
+		}
 		u.addSnapshots(slices.Collect(maps.Keys(h.mu.older)))
 		u.addVolumes(g, live)
 		live.Locals[g.Local] = min(g.SyncPoint.Local+1, h.mu.local) // the newest stays, to count on from

@@ -26,6 +26,8 @@ type index struct {
 	recent volume.PageTable // pages that changed since the checkpoint
 	kept   volume.PageCount // of the checkpoint, what was never cut off since
 
+	bundleKept sync.Once
+
 	mu struct {
 		sync.Mutex
 		checkpoint *volume.Checkpoint // once it is loaded
@@ -37,16 +39,21 @@ type index struct {
 // then, for those in use come back at once.
 const maxChunks = 256
 
-func newIndex(r *Remote, rec volume.Record) *index {
+// newIndex gives the index of a commit, which is ErrCorrupt if it was not pushed.
+func newIndex(r *Remote, rec volume.Record) (*index, error) {
 	c := &rec.Commit
 	x := &index{r: r, at: snapshot.Point{Volume: c.Volume, LSN: c.LSN}, rec: rec, kept: c.SinceKept}
-	if own, ok := c.Own(); ok && !c.OwnCheckpoint() {
-		x.recent = c.Since.With(own)
-	} else {
+	own, ok := c.Own()
+	switch {
+	case c.OwnCheckpoint():
 		x.kept = c.PageCount
+	case ok && !c.PushID.IsZero():
+		x.recent = c.Since.With(own)
+	default:
+		return nil, &volume.Error{Op: "read page index", Volume: c.Volume, LSN: c.LSN, Err: fmt.Errorf("%w: the commit was never pushed", volume.ErrCorrupt)}
 	}
 	x.mu.chunks = make(map[volume.LeafIdx]volume.PageTable)
-	return x
+	return x, nil
 }
 
 // index gives the index of a commit that is in the local log.
@@ -64,7 +71,9 @@ func (r *Remote) index(at snapshot.Point) (*index, error) {
 	if err != nil {
 		return nil, err
 	}
-	x = newIndex(r, rec)
+	if x, err = newIndex(r, rec); err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.mu.indexes) >= maxIndexes {
@@ -93,6 +102,21 @@ func (r *Remote) Objects(at snapshot.Point, fn func(volume.Hash)) error {
 	if err != nil {
 		return err
 	}
+	return x.objects(fn)
+}
+
+// ObjectsOf implements [snapshot.Remote].
+func (r *Remote) ObjectsOf(rec volume.Record, fn func(volume.Hash)) error {
+	x, err := newIndex(r, rec)
+	if err != nil {
+		return err
+	}
+	return x.objects(fn)
+}
+
+// objects calls fn with the sums of the checkpoint and its chunks, as far as they
+// are known without a request.
+func (x *index) objects(fn func(volume.Hash)) error {
 	if x.rec.Commit.Checkpoint.CheckpointKey.IsZero() {
 		return nil
 	}
@@ -111,14 +135,14 @@ func (r *Remote) Objects(at snapshot.Point, fn func(volume.Hash)) error {
 }
 
 // Segment implements [snapshot.RemoteLeaves].
-func (x *index) Segment(ctx context.Context, p volume.PageIdx) (id volume.SegmentID, known bool, err error) {
+func (x *index) Segment(ctx context.Context, p volume.PageIdx, fetch bool) (id volume.SegmentID, known bool, err error) {
 	if a, ok := x.recent.At(p); ok {
 		return a.Source.Segment, true, nil
 	}
 	if !x.kept.Has(p) {
 		return id, true, nil
 	}
-	c, err := x.checkpoint(ctx, true)
+	c, err := x.checkpoint(ctx, fetch)
 	if err != nil || c == nil || c.Chunk(volume.LeafOf(p)) == nil {
 		return id, err == nil, err
 	}

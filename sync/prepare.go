@@ -17,12 +17,22 @@ import (
 	"graft/volume"
 )
 
+// releases end holds.
+type releases []func()
+
+func (rs releases) all() {
+	for _, release := range rs {
+		release()
+	}
+}
+
 // maxInlinePages is how many pages a push tries to put into its commit.
 const maxInlinePages = 64
 
 // prepare uploads what the commit of a rollup names and is not there yet, and
-// gives its record. pinned reads the Snapshot that is pushed.
-func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapshot.Reader, plan snapshot.Rollup) (volume.Record, error) {
+// gives its record. pinned reads the Snapshot that is pushed. What is held must be
+// until the record is pending.
+func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapshot.Reader, plan snapshot.Rollup, held *releases) (volume.Record, error) {
 	l, err := r.lineageOf(&st.GraftState)
 	if err != nil {
 		return volume.Record{}, err
@@ -51,7 +61,7 @@ func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapsho
 	}
 	if r.needsCheckpoint(&c, own) {
 		chosen := bundle(ctx, pinned, func(p volume.PageIdx) (volume.SegmentID, bool) { return l.segmentOf(ctx, &c, own, p) })
-		if err := r.addCheckpoint(ctx, l, &c, own, chosen); err != nil {
+		if err := r.addCheckpoint(ctx, l, &c, own, chosen, held); err != nil {
 			return volume.Record{}, err
 		}
 	}
@@ -194,12 +204,15 @@ func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Ro
 			}
 			continue
 		}
-		got, _, err := r.upload(ctx, seg.ID, plan)
+		err := r.bucket.Upload(ctx, seg.ID.Key(), func(w io.Writer) error {
+			_, got, err := r.writeSegment(w, seg.ID, plan)
+			if err == nil && (got.Footer != seg.Footer || !slices.Equal(got.Frames.Sums(), seg.Frames.Sums())) {
+				err = fmt.Errorf("%w: segment %s comes out otherwise than it was pushed", volume.ErrCorrupt, seg.ID) // and nothing is put
+			}
+			return err
+		})
 		if err != nil {
 			return err
-		}
-		if got.Footer != seg.Footer || !slices.Equal(got.Frames.Sums(), seg.Frames.Sums()) {
-			return fmt.Errorf("%w: segment %s came out otherwise than it was pushed", volume.ErrCorrupt, seg.ID)
 		}
 	}
 	if !c.OwnCheckpoint() {

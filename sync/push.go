@@ -73,7 +73,9 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 	if st.Unpushed().IsZero() { // a fork that changed nothing
 		plan.PageCount, plan.Kept = pinned.PageCount(), pinned.PageCount()
 	}
-	rec, err := r.prepare(ctx, st, pinned, plan) // 2
+	var held releases // what a sweep must leave until it is pending
+	defer func() { held.all() }()
+	rec, err := r.prepare(ctx, st, pinned, plan, &held) // 2
 	if err != nil {
 		return done, err
 	}
@@ -83,7 +85,9 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 	}
 	err = r.put(ctx, h, pending, plan) // 4 to 7
 	if errors.Is(err, objstore.ErrRefused) {
-		err = errors.Join(err, h.SetPending(nil, nil)) // 8
+		if forgot := h.SetPending(nil, nil); forgot != nil { // 8
+			return done, errors.Join(err, forgot)
+		}
 		r.deleteUploads(ctx, &rec.Commit)
 	}
 	if err != nil {

@@ -113,6 +113,9 @@ func decodeCommit(v volume.VolumeID, l volume.LSN, b []byte) (volume.Record, err
 	if err == nil && (rec.Commit.Volume != v || rec.Commit.LSN != l) {
 		err = fmt.Errorf("%w: it says volume %s LSN %d", volume.ErrCorrupt, rec.Commit.Volume, rec.Commit.LSN)
 	}
+	if err == nil && rec.Commit.PushID.IsZero() {
+		err = fmt.Errorf("%w: it has no push id", volume.ErrCorrupt)
+	}
 	if err != nil {
 		return rec, &volume.Error{Op: "read commit", Volume: v, LSN: l, Key: volume.CommitKey(v, l), Err: err}
 	}

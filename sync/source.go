@@ -56,10 +56,28 @@ func (x *index) bundled(p volume.PageIdx, id volume.SegmentID) *volume.Page {
 	if c == nil {
 		return nil
 	}
-	if b, ok := c.Bundled(p); ok && b.Segment == id {
-		return b.Page
+	b, ok := c.Bundled(p)
+	if !ok || b.Segment != id {
+		return nil
 	}
-	return nil
+	x.bundleKept.Do(func() { x.keepBundle(c) })
+	return b.Page
+}
+
+// keepBundle stores the bundled pages that the commit still has, so that they count
+// as here.
+func (x *index) keepBundle(c *volume.Checkpoint) {
+	pages := make(map[volume.SegmentID][]volume.PageEntry)
+	for _, b := range c.Bundle {
+		if _, newer := x.recent.At(b.Idx); !newer && x.kept.Has(b.Idx) {
+			pages[b.Segment] = append(pages[b.Segment], b.PageEntry)
+		}
+	}
+	for id, entries := range pages {
+		if err := x.r.store.Stage(id, entries); err != nil {
+			x.r.log.Warn("keep bundled pages", "segment", id, "error", err)
+		}
+	}
 }
 
 // partOf gives the part that a frame is.

@@ -305,6 +305,7 @@ func TestDecodeCheckpointRefusesWhatCannotBe(t *testing.T) {
 		"a gap of 2^32 pages":    func(m *graftpb.CheckpointRoot) { m.ChunkGap[2] = 1 << 24 },
 		"an object too high":     func(m *graftpb.CheckpointRoot) { m.ChunkObject[2] = 3 },
 		"object 2^32-1":          func(m *graftpb.CheckpointRoot) { m.ChunkObject[2] = 1<<32 - 1 },
+		"an object less":         func(m *graftpb.CheckpointRoot) { m.Objects = m.Objects[:1] },
 		"an object unused":       func(m *graftpb.CheckpointRoot) { m.ChunkObject[2] = 1 },
 		"objects swapped":        func(m *graftpb.CheckpointRoot) { m.ChunkObject[1], m.ChunkObject[2] = 2, 1 },
 		"an object twice":        func(m *graftpb.CheckpointRoot) { m.Objects[1] = m.Objects[0] },

@@ -206,6 +206,7 @@ func TestPageTableRefusesWhatCannotBe(t *testing.T) {
 		"a frame of no source":  func(m *graftpb.PageTable) { m.FrameSource[1] = 2 },
 		"source 2^32-1":         func(m *graftpb.PageTable) { m.FrameSource[1] = 1<<32 - 1 },
 		"sources swapped":       func(m *graftpb.PageTable) { m.FrameSource[0], m.FrameSource[1] = 1, 0 },
+		"a source less":         func(m *graftpb.PageTable) { m.Sources = m.Sources[:1] },
 		"an unused source":      func(m *graftpb.PageTable) { m.FrameSource[1] = 0 },
 		"a source twice":        func(m *graftpb.PageTable) { m.Sources[1] = m.Sources[0] },
 		"a source of no id":     func(m *graftpb.PageTable) { m.Sources[0].Segment = nil },

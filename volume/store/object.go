@@ -66,6 +66,10 @@ func (s *Store) holdObject(sum volume.Hash) {
 	s.space.touch(youngObject(sum))
 }
 
+// HoldObject keeps a cached object from being swept until release, which is called
+// once, although nothing refers to it yet.
+func (s *Store) HoldObject(sum volume.Hash) (release func()) { return s.Hold(youngObject(sum)) }
+
 // objects removes cached objects that nothing in use names.
 func (w *sweeper) objects(ctx context.Context) error {
 	var dead []volume.Hash

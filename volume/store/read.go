@@ -122,9 +122,7 @@ func (s *Store) Head(v volume.VolumeID) (head volume.LSN, err error) {
 		return 0, err
 	}
 	defer s.use.release()
-	if head := s.overlay.head(v); head > 0 {
-		return head, nil
-	}
+	unapplied := s.overlay.head(v)
 	prefix := keyLogOf(v)
 	err = s.view(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
@@ -136,7 +134,7 @@ func (s *Store) Head(v volume.VolumeID) (head volume.LSN, err error) {
 		}
 		return nil
 	})
-	return head, err
+	return max(head, unapplied), err
 }
 
 // Page gives page p of Segment id, or ErrNotFound when it is not stored here.
