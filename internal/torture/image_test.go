@@ -171,19 +171,29 @@ func (i image) records() (all []record) {
 }
 
 // durableNow gives the newest redo record in a data directory that no power cut
-// may take, as the newest record says.
-func durableNow(dir string) (uint64, error) {
+// may take, as the newest record says, which was written after the image before.
+// When it is not there the journal was trimmed meanwhile, because all of it was in
+// Badger: then it is the newest of the image.
+func durableNow(dir string, before image) (uint64, error) {
 	img, err := readImage(filepath.Join(dir, "journal"))
 	if err != nil {
 		return 0, err
 	}
-	var newest, durable uint64
-	for _, rec := range img.records() {
+	newest, durable := img.newest()
+	if n, _ := before.newest(); n >= newest {
+		return n, nil
+	}
+	return durable, nil
+}
+
+// newest gives the newest redo record, and the one that it says is durable.
+func (i image) newest() (newest, durable uint64) {
+	for _, rec := range i.records() {
 		if rec.seq() > newest {
 			newest, durable = rec.seq(), rec.durable()
 		}
 	}
-	return durable, nil
+	return newest, durable
 }
 
 // cut takes from the image what a power cut may take: redo records after the
@@ -191,16 +201,12 @@ func durableNow(dir string) (uint64, error) {
 // over. What it leaves of Badger is right, which syncs whatever it writes. It
 // gives how many records are lost.
 func (i image) cut(r *rand.Rand, durable uint64) (lost int) {
-	all := i.records()
-	var newest uint64
-	for _, rec := range all {
-		newest = max(newest, rec.seq())
-	}
+	newest, _ := i.newest()
 	if newest <= durable {
 		return 0
 	}
 	from := durable + 1 + r.Uint64N(newest-durable)
-	for _, rec := range all {
+	for _, rec := range i.records() {
 		if seq := rec.seq(); seq == from || seq > from && r.IntN(2) == 0 {
 			clear(rec)
 		}

@@ -225,7 +225,7 @@ func (m *machine) dieLocked(cut bool) {
 	m.mu.img, m.mu.cut, m.mu.dead = img, cut, true
 	if err == nil && cut {
 		m.probe()
-		m.mu.durable, err = durableNow(m.dir)
+		m.mu.durable, err = durableNow(m.dir, img)
 	}
 	if err != nil {
 		m.w.violation("%s: image: %v", m.name, err)

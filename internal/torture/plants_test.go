@@ -226,7 +226,7 @@ func TestImages(t *testing.T) {
 			t.Fatal("two images of one moment differ", err)
 		}
 		m.probe()
-		durable, err := durableNow(m.dir)
+		durable, err := durableNow(m.dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
