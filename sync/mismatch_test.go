@@ -112,3 +112,14 @@ func TestABackupOfADataDirectoryIsBehind(t *testing.T) {
 	a.must(a.pull())
 	a.wantContent("goes on")
 }
+
+func TestAPullOfAFetchedCommitThatIsGoneIsRefused(t *testing.T) {
+	bucket, a, b := newPair(t, "base")
+	a.commit("two", 1)
+	a.must(a.push())
+	_, err := b.remote.Fetch(t.Context(), b.head)
+	b.must(err)
+	bucket.SetObject(volume.CommitKey(a.head.State().Remote, 2), nil)
+	b.wantError(b.pull(), graftsync.ErrRemoteMismatch)
+	b.wantContent("base")
+}

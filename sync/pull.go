@@ -38,6 +38,11 @@ func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(contex
 	if !h.State().Unpushed().IsZero() {
 		return moved, divergence("pull", h, got.Head)
 	}
+	if got.New == 0 { // an earlier fetch found it, and the bucket may have lost it since
+		if err := r.verify(ctx, st.Remote, got.Head); err != nil {
+			return moved, fmt.Errorf("pull: %w", err)
+		}
+	}
 	err = advance(ctx, got.Head) // it looks again
 	if errors.Is(err, ErrDiverged) {
 		return moved, divergence("pull", h, got.Head)
