@@ -117,6 +117,52 @@ func TestASweepKeepsWhatThePointsInUseAreLoadedFrom(t *testing.T) {
 	want.check(t, g.head.Reader())
 }
 
+func TestASweepKeepsTheParentOfAForkThatWasPushed(t *testing.T) {
+	g := newGraft(t)
+	still(g)
+	for range 2 {
+		g.update(t, func(w *Writer) { write(t, w, 1, 6, 1) })
+		g.update(t, func(w *Writer) { write(t, w, 1, 6, 2) })
+		adopt(t, g)
+	}
+	parent := Point{g.head.State().Remote, 2}
+	if err := g.store.PutObject(volume.HashOf(objectOf(parent)), objectOf(parent)); err != nil {
+		t.Fatal(err)
+	}
+	f := fork(t, g, "fork")
+	f.update(t, func(w *Writer) { write(t, w, 1, 3, 3) })
+	adopt(t, f)
+	deleteGraft(t, g, "main")
+	f.reopen(t)
+	g.store, g.heads = f.store, f.heads
+	for range 2 {
+		sweep(t, f)
+	}
+	for l := volume.LSN(1); l <= 2; l++ {
+		if _, err := f.store.Commit(parent.Volume, l); (err == nil) != (l == 2) {
+			t.Errorf("commit %d of the parent: %v", l, err)
+		}
+	}
+	checkCached(t, f, parent, true)
+	contentOf(6, 1, 3, 3).set(4, 6, 2).check(t, f.head.Reader())
+}
+
+// A base that was opened anew has no leaf that is stored.
+func TestAJumpWritesNoLeaf(t *testing.T) {
+	g, want := far(t)
+	saveNow(t, g)
+	for l := volume.LSN(3); l <= 3+maxAdvance; l++ {
+		g.putRemote(t, l, volume.Commit{PageCount: 810, Kept: 810, Segments: pages(3, 3)}, uint64(l))
+	}
+	advance(t, g, 3+maxAdvance)
+	h := g.head
+	changed, err := h.changedLeaves(t.Context(), &h.mu.state, h.mu.base, h.mu.snap.root)
+	if err != nil || len(changed) > 0 {
+		t.Errorf("leaves %v changed, %v", changed, err)
+	}
+	want.set(3, 3, 3+maxAdvance).check(t, g.head.Reader())
+}
+
 // A few commits keep what is loaded; many, or commits that are not all here,
 // begin anew.
 func TestAdvanceKeepsWhatIsLoaded(t *testing.T) {

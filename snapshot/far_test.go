@@ -182,6 +182,9 @@ func TestASaveOfAPatchIsPutOff(t *testing.T) {
 		if err := g.heads.save(t.Context(), 1); err != nil { // as Close
 			t.Error(err)
 		}
+		if got := g.head.mu.unsaved; got != 1 {
+			t.Errorf("it is saved again after %d commits", saveEvery-got)
+		}
 		if l, n := saved(); l != 0 || n != 0 {
 			t.Errorf("LSN %d and %d leaves are stored of an index that is not here", l, n)
 		}

@@ -216,8 +216,7 @@ const saveBatch = 256
 // saveLeaves is steps 3 to 5. The caller holds the lock of saved.
 func (h *Head) saveLeaves(ctx context.Context, state *volume.GraftState, base, newest *Root) error {
 	s := &h.saved
-	s.unsure = s.unsure || s.record.SyncPoint != state.SyncPoint
-	changed, err := h.changedLeaves(ctx, state.Local, base, newest)
+	changed, err := h.changedLeaves(ctx, state, base, newest)
 	if err != nil || len(changed) == 0 {
 		return err
 	}
@@ -263,17 +262,17 @@ func (h *Head) markSaving(local volume.VolumeID) error {
 
 // changedLeaves gives the leaves whose stored form is not that of the Roots, or
 // may not be.
-func (h *Head) changedLeaves(ctx context.Context, local volume.VolumeID, base, newest *Root) (changed []volume.LeafIdx, err error) {
+func (h *Head) changedLeaves(ctx context.Context, state *volume.GraftState, base, newest *Root) (changed []volume.LeafIdx, err error) {
 	s := &h.saved
 	add := func(n volume.LeafIdx) error {
 		changed = append(changed, n)
 		return nil
 	}
-	if !s.unsure {
+	if !s.unsure && s.record.SyncPoint == state.SyncPoint {
 		err := Diff(ctx, s.newest, newest, add)
 		return changed, err
 	}
-	stored := storedLeaves{h.store, local}
+	stored := storedLeaves{h.store, state.Local}
 	for n, ok, err := stored.NextLeaf(ctx, 0); ok || err != nil; n, ok, err = stored.NextLeaf(ctx, n+1) {
 		if err != nil {
 			return nil, err

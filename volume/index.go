@@ -6,17 +6,16 @@ import (
 	"graft/internal/graftpb"
 )
 
-// Index says of which Snapshots of a Graft the stored leaves of its page index
-// are: the base, which is the remote Volume at SyncPoint.Remote, and the
-// newest, which is the base with the local commits above SyncPoint.Local up to
-// Local. It never leaves the machine, and can be rebuilt from the commits.
+// Index says of which Snapshot of a Graft the stored leaves of its page index
+// are: the base, which is the remote Volume at SyncPoint.Remote, with the local
+// commits above SyncPoint.Local up to Local. What is the base's is not stored. It
+// never leaves the machine, and can be rebuilt from the commits.
 //
-// Local is not below SyncPoint.Local. The base at LSN zero is that of the parent
-// of a fork, or empty.
+// Local is not below SyncPoint.Local. The base at LSN zero is the parent of a
+// fork, or empty.
 type Index struct {
 	SyncPoint   SyncPoint
 	Local       LSN
-	BasePages   PageCount
 	NewestPages PageCount
 
 	// Saving says that leaves of later Snapshots are being written over these,
@@ -41,7 +40,6 @@ func EncodeIndex(x Index) ([]byte, error) {
 		SyncRemote:  uint64(x.SyncPoint.Remote),
 		SyncLocal:   uint64(x.SyncPoint.Local),
 		Local:       uint64(x.Local),
-		BasePages:   uint32(x.BasePages),
 		NewestPages: uint32(x.NewestPages),
 		Saving:      x.Saving,
 	})
@@ -57,7 +55,6 @@ func DecodeIndex(b []byte) (Index, error) {
 	x := Index{
 		SyncPoint:   SyncPoint{Remote: LSN(m.SyncRemote), Local: LSN(m.SyncLocal)},
 		Local:       LSN(m.Local),
-		BasePages:   PageCount(m.BasePages),
 		NewestPages: PageCount(m.NewestPages),
 		Saving:      m.Saving,
 	}

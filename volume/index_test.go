@@ -9,7 +9,7 @@ import (
 	"graft/internal/graftpb"
 )
 
-var someIndex = Index{SyncPoint: SyncPoint{Remote: 4, Local: 9}, Local: 11, BasePages: 300, NewestPages: 299}
+var someIndex = Index{SyncPoint: SyncPoint{Remote: 4, Local: 9}, Local: 11, NewestPages: 299}
 
 func TestIndexRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -17,7 +17,6 @@ func TestIndexRoundTrip(t *testing.T) {
 		x := Index{
 			SyncPoint:   SyncPoint{Remote: LSN(rapid.Uint64().Draw(t, "sync remote")), Local: LSN(local)},
 			Local:       LSN(rapid.Uint64Min(local).Draw(t, "local")),
-			BasePages:   PageCount(rapid.Uint32().Draw(t, "base pages")),
 			NewestPages: PageCount(rapid.Uint32().Draw(t, "newest pages")),
 			Saving:      rapid.Bool().Draw(t, "saving"),
 		}
@@ -38,7 +37,7 @@ func TestIndexRefusesWhatCannotBe(t *testing.T) {
 		if b, err := EncodeIndex(x); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: encodes as %x, %v", name, b, err)
 		}
-		m := &graftpb.Index{SyncRemote: uint64(x.SyncPoint.Remote), SyncLocal: uint64(x.SyncPoint.Local), Local: uint64(x.Local), BasePages: uint32(x.BasePages)}
+		m := &graftpb.Index{SyncRemote: uint64(x.SyncPoint.Remote), SyncLocal: uint64(x.SyncPoint.Local), Local: uint64(x.Local)}
 		if got, err := DecodeIndex(sealMessage(t, KindIndex, m)); !errors.Is(err, ErrCorrupt) || got != (Index{}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}

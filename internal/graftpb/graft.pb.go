@@ -1126,15 +1126,14 @@ func (x *Alias) GetPages() []byte {
 	return nil
 }
 
-// Index says which Snapshots of a Graft the leaves of its page index are of.
+// Index says which Snapshot of a Graft the stored leaves of its page index are of.
 type Index struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	SyncRemote    uint64                 `protobuf:"varint,1,opt,name=sync_remote,json=syncRemote,proto3" json:"sync_remote,omitempty"`    // the base is the remote Volume at this LSN
 	SyncLocal     uint64                 `protobuf:"varint,2,opt,name=sync_local,json=syncLocal,proto3" json:"sync_local,omitempty"`       // the newest is the base and the local commits above this one
 	Local         uint64                 `protobuf:"varint,3,opt,name=local,proto3" json:"local,omitempty"`                                // up to this one
-	BasePages     uint32                 `protobuf:"varint,4,opt,name=base_pages,json=basePages,proto3" json:"base_pages,omitempty"`       // page count of the base
-	NewestPages   uint32                 `protobuf:"varint,5,opt,name=newest_pages,json=newestPages,proto3" json:"newest_pages,omitempty"` // page count of the newest
-	Saving        bool                   `protobuf:"varint,6,opt,name=saving,proto3" json:"saving,omitempty"`                              // leaves of later Snapshots are being written, or were when that was cut short
+	NewestPages   uint32                 `protobuf:"varint,4,opt,name=newest_pages,json=newestPages,proto3" json:"newest_pages,omitempty"` // page count of the newest
+	Saving        bool                   `protobuf:"varint,5,opt,name=saving,proto3" json:"saving,omitempty"`                              // leaves of later Snapshots are being written, or were when that was cut short
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1186,13 +1185,6 @@ func (x *Index) GetSyncLocal() uint64 {
 func (x *Index) GetLocal() uint64 {
 	if x != nil {
 		return x.Local
-	}
-	return 0
-}
-
-func (x *Index) GetBasePages() uint32 {
-	if x != nil {
-		return x.BasePages
 	}
 	return 0
 }
@@ -1430,17 +1422,15 @@ const file_graft_proto_rawDesc = "" +
 	"\aaliases\x18\x04 \x03(\v2\x0f.graft.v1.AliasR\aaliases\"7\n" +
 	"\x05Alias\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\fR\asegment\x12\x14\n" +
-	"\x05pages\x18\x02 \x01(\fR\x05pages\"\xb7\x01\n" +
+	"\x05pages\x18\x02 \x01(\fR\x05pages\"\x98\x01\n" +
 	"\x05Index\x12\x1f\n" +
 	"\vsync_remote\x18\x01 \x01(\x04R\n" +
 	"syncRemote\x12\x1d\n" +
 	"\n" +
 	"sync_local\x18\x02 \x01(\x04R\tsyncLocal\x12\x14\n" +
-	"\x05local\x18\x03 \x01(\x04R\x05local\x12\x1d\n" +
-	"\n" +
-	"base_pages\x18\x04 \x01(\rR\tbasePages\x12!\n" +
-	"\fnewest_pages\x18\x05 \x01(\rR\vnewestPages\x12\x16\n" +
-	"\x06saving\x18\x06 \x01(\bR\x06saving\"6\n" +
+	"\x05local\x18\x03 \x01(\x04R\x05local\x12!\n" +
+	"\fnewest_pages\x18\x04 \x01(\rR\vnewestPages\x12\x16\n" +
+	"\x06saving\x18\x05 \x01(\bR\x06saving\"6\n" +
 	"\x04Leaf\x12\x1a\n" +
 	"\bsegments\x18\x01 \x01(\fR\bsegments\x12\x12\n" +
 	"\x04refs\x18\x02 \x03(\rR\x04refs\"U\n" +

@@ -1,5 +1,8 @@
 // Package store is the local half of graft's memory: one [Store] for each data
-// directory, with the tags, Grafts, logs, page indexes and pages of all Volumes.
+// directory, with the tags, Grafts, logs, page indexes and pages of all Volumes,
+// and with objects of the bucket that are cached because they never change. The
+// log of a local Volume has no gap; of a remote one there are the commits that
+// somebody fetched and something needs.
 //
 // Whatever belongs together is written as one [Change], whole or not at all. A
 // Change is a record of the redo journal; it is applied to Badger later, in the
