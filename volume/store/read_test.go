@@ -209,3 +209,19 @@ func TestPageIsFoundDirectlyOrByAlias(t *testing.T) {
 		}
 	}
 }
+
+// Two Grafts of one remote Volume may store its commits in any order.
+func TestHeadIsTheNewestWhereverItLies(t *testing.T) {
+	s := openNew(t)
+	for _, l := range []volume.LSN{3, 2} {
+		rec, err := volume.EncodeCommit(volume.Commit{Volume: someVolume, LSN: l, PageCount: 1})
+		must(t, err)
+		must(t, s.Apply(Change{Commits: []volume.Record{rec}}))
+		if l == 3 {
+			must(t, s.Flush())
+		}
+	}
+	if head, err := s.Head(someVolume); head != 3 || err != nil {
+		t.Errorf("head %d, %v", head, err)
+	}
+}
