@@ -110,7 +110,7 @@ func (a *readAhead) close() {
 func (r *Reader) readPages(first, last volume.PageIdx) {
 	defer r.ahead.done()
 	for p := first; p <= last && !r.closed.Load(); p++ {
-		page, err := r.local(context.Background(), p)
+		page, err := r.Local(context.Background(), p)
 		if err != nil || page == nil {
 			return
 		}

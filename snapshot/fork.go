@@ -30,7 +30,7 @@ func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err 
 	if pinned.closed.Load() {
 		return nil, ErrDeleted
 	}
-	parent := pointOf(&st.GraftState)
+	parent := PointOf(&st.GraftState)
 	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: volume.NewVolumeID(), Parent: parent.Volume, ParentLSN: parent.LSN}
 	defer hs.store.Hold(g.Local)()
 	defer func() {

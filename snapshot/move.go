@@ -340,7 +340,7 @@ func (h *Head) opened(s stand, to volume.LSN) (stand, error) {
 	var err error
 	s.replaced = int(s.base.PageCount())
 	s.state.SyncPoint.Remote = to
-	s.opened = pointOf(&s.state)
+	s.opened = PointOf(&s.state)
 	s.base, err = h.heads.baseRoot(s.opened)
 	return s, err
 }

@@ -82,8 +82,8 @@ func (r *Reader) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, erro
 	return page, nil
 }
 
-// local gives page p if that takes no request, or nil.
-func (r *Reader) local(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
+// Local gives page p if that takes no request, or nil.
+func (r *Reader) Local(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
 	if !r.PageCount().Has(p) {
 		return nil, nil
 	}
@@ -121,9 +121,4 @@ func (r *Reader) Presence(ctx context.Context) (Presence, error) {
 		return Presence{}, ErrReaderClosed
 	}
 	return r.head.presence(ctx, r.snap.root)
-}
-
-// Local gives page p if that takes no request, or nil.
-func (r *Reader) Local(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
-	return r.local(ctx, p)
 }

@@ -22,9 +22,9 @@ func (p Point) IsZero() bool { return p == Point{} }
 // String gives "volume@LSN".
 func (p Point) String() string { return p.Volume.String() + "@" + p.LSN.String() }
 
-// pointOf gives the commit that the base of a Graft is: of its remote Volume, or
+// PointOf gives the commit that the base of a Graft is: of its remote Volume, or
 // of the one that it was forked from.
-func pointOf(g *volume.GraftState) Point {
+func PointOf(g *volume.GraftState) Point {
 	if !g.SyncPoint.Remote.IsZero() {
 		return Point{g.Remote, g.SyncPoint.Remote}
 	}

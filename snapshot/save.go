@@ -94,7 +94,7 @@ func (hs *Heads) load(ctx context.Context, local volume.VolumeID) (*Head, error)
 		return nil, err
 	}
 	h.mu.state, h.mu.local = state, head
-	h.mu.base, h.mu.opened = base, pointOf(&state)
+	h.mu.base, h.mu.opened = base, PointOf(&state)
 	h.mu.snap = newSnapshot(&state, h.mu.opened, head, newest, 0)
 	if newest != h.saved.newest || h.saved.unsure {
 		h.mu.unsaved = 1
@@ -104,7 +104,7 @@ func (hs *Heads) load(ctx context.Context, local volume.VolumeID) (*Head, error)
 
 // openRoots gives the Roots of the base and of the newest Snapshot.
 func (h *Head) openRoots(ctx context.Context, state volume.GraftState, head volume.LSN) (base, newest *Root, err error) {
-	base, err = h.heads.baseRoot(pointOf(&state))
+	base, err = h.heads.baseRoot(PointOf(&state))
 	if errors.Is(err, store.ErrNotFound) {
 		err = fmt.Errorf("%w: %v", volume.ErrCorrupt, err) // the Graft is there
 	}

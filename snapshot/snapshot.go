@@ -70,7 +70,7 @@ func (s *Snapshot) String() string {
 // is head.
 func newSnapshot(g *volume.GraftState, opened Point, head volume.LSN, root *Root, version uint64) *Snapshot {
 	return &Snapshot{
-		base:    pointOf(g),
+		base:    PointOf(g),
 		opened:  opened,
 		local:   Layer{g.Local, volume.LSNRange{First: g.SyncPoint.Local + 1, Last: head}},
 		remote:  Layer{g.Remote, volume.LSNRange{First: 1, Last: g.SyncPoint.Remote}},

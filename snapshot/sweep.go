@@ -143,7 +143,7 @@ func (hs *Heads) uses(live store.Live) []use {
 		h.mu.Lock()
 		u := use{newest: h.mu.snap.root, others: []*Root{h.mu.base}, pending: h.mu.pending}
 		g := &h.mu.state
-		u.points = append(u.points, pointOf(g), h.mu.opened)
+		u.points = append(u.points, PointOf(g), h.mu.opened)
 		if g.Pending != nil {
 			u.record = &g.Pending.Record
 		}

@@ -285,7 +285,7 @@ func (w *Writer) isUnchanged(ctx context.Context, p volume.PageIdx, page *volume
 	if !w.kept.Has(p) {
 		return false, nil
 	}
-	old, err := w.base.local(ctx, p)
+	old, err := w.base.Local(ctx, p)
 	if errors.Is(err, volume.ErrCorrupt) {
 		return false, nil
 	}

@@ -28,20 +28,12 @@ type lineage struct {
 
 // lineageOf gives the lineage of the next remote commit of a Graft.
 func (r *Remote) lineageOf(st *volume.GraftState) (lineage, error) {
-	at := pointOf(st)
-	if at == (snapshot.Point{}) {
+	at := snapshot.PointOf(st)
+	if at.IsZero() {
 		return lineage{}, nil
 	}
 	x, err := r.index(at)
 	return lineage{x, st.SyncPoint.Remote.IsZero()}, err
-}
-
-// pointOf gives the commit that the Snapshots of a Graft rest on.
-func pointOf(st *volume.GraftState) snapshot.Point {
-	if st.SyncPoint.Remote.IsZero() {
-		return snapshot.Point{Volume: st.Parent, LSN: st.ParentLSN}
-	}
-	return snapshot.Point{Volume: st.Remote, LSN: st.SyncPoint.Remote}
 }
 
 // begin enters in c, whose LSN and page counts are set, what follows from its

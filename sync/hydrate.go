@@ -22,7 +22,7 @@ func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head, report func(Hydr
 	_, pinned := h.Pin()
 	defer pinned.Close()
 	at := pinned.Snapshot().Point()
-	if at == (snapshot.Point{}) {
+	if at.IsZero() {
 		return Hydrated{}, nil
 	}
 	if r.bucket == nil {

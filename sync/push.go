@@ -170,8 +170,8 @@ func (r *Remote) resolve(ctx context.Context, h *snapshot.Head) error {
 
 // verifyBase verifies the remote commit that a Graft rests on, if there is one.
 func (r *Remote) verifyBase(ctx context.Context, st *volume.GraftState) error {
-	at := pointOf(st)
-	if at == (snapshot.Point{}) {
+	at := snapshot.PointOf(st)
+	if at.IsZero() {
 		return nil
 	}
 	return r.verify(ctx, at.Volume, at.LSN)

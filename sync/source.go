@@ -18,7 +18,7 @@ func (r *Remote) Page(ctx context.Context, at snapshot.Point, id volume.SegmentI
 	lost := func() error {
 		return fmt.Errorf("%w: page %d of segment %s is lost from the local store", volume.ErrCorrupt, p, id)
 	}
-	if at == (snapshot.Point{}) {
+	if at.IsZero() {
 		return nil, lost()
 	}
 	x, err := r.index(at)
