@@ -84,7 +84,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // one version of the protobuf library; nothing relies on more.
 func EncodeRecord(kind Kind, m proto.Message) ([]byte, error) {
 	b := make([]byte, envelopeSize, envelopeSize+proto.Size(m))
-	b, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(b, m)
+	b, err := proto.MarshalOptions{Deterministic: true, UseCachedSize: true}.MarshalAppend(b, m)
 	if err != nil {
 		return nil, fmt.Errorf("encode %c record: %w", kind, err)
 	}

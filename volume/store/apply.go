@@ -139,7 +139,7 @@ func (s *Store) seal() {
 	s.overlay.Lock()
 	defer s.overlay.Unlock()
 	if s.overlay.active.last > 0 {
-		s.overlay.sealed, s.overlay.active = s.overlay.active, newMemtable()
+		s.overlay.rotate()
 	}
 }
 
@@ -174,7 +174,8 @@ func (a *applier) applySealed(s *Store) error {
 	s.overlay.sealed = nil
 	s.overlay.inUse.Store(s.overlay.active.last > 0)
 	s.overlay.Unlock()
-	s.journal.Release(sealed.last)
+	s.overlay.spare = sealed.again()
+	s.journal.Release(a.applied)
 	return nil
 }
 

@@ -32,6 +32,22 @@ func newMemtable() *memtable {
 	return &memtable{ops: make(map[string]op), heads: make(map[volume.VolumeID]volume.LSN)}
 }
 
+// keepOps is how many keys a memtable has at most that is used again: a map
+// keeps its space.
+const keepOps = 16 << 10
+
+// again gives m empty, or another if m has grown large: to fill a map that has
+// its space costs half.
+func (m *memtable) again() *memtable {
+	if len(m.ops) > keepOps {
+		return newMemtable()
+	}
+	clear(m.ops)
+	clear(m.heads)
+	m.bytes, m.last = 0, 0
+	return m
+}
+
 func (m *memtable) add(seq uint64, ops []op, size int) {
 	m.last, m.bytes = seq, m.bytes+size
 	for _, o := range ops {
@@ -48,6 +64,7 @@ type overlay struct {
 	sync.RWMutex
 	active *memtable
 	sealed *memtable   // nil when none is being applied
+	spare  *memtable   // empty, to be the next active one, or nil; guarded by the applier's lock
 	inUse  atomic.Bool // it is not empty: reads need not take the lock otherwise
 }
 
@@ -55,6 +72,15 @@ type overlay struct {
 func (o *overlay) add(seq uint64, ops []op, size int) {
 	o.active.add(seq, ops, size)
 	o.inUse.Store(true)
+}
+
+// rotate seals the active memtable. The caller holds the lock,
+// and the applier's.
+func (o *overlay) rotate() {
+	o.sealed, o.active, o.spare = o.active, o.spare, nil
+	if o.active == nil {
+		o.active = newMemtable()
+	}
 }
 
 // get gives the newest op of a key that is not in Badger yet.
