@@ -227,8 +227,9 @@ func (f *file) Size() (int64, error) {
 func (f *file) SectorSize() int { return graft.PageSize }
 
 // DeviceCharacteristics must never have IOCAP_BATCH_ATOMIC: SQLite would skip
-// the change counter.
+// the change counter. With IOCAP_ATOMIC4K a transaction that changes one page
+// opens no journal.
 func (f *file) DeviceCharacteristics() sqlite3vfs.DeviceCharacteristic {
-	return sqlite3vfs.IOCAP_POWERSAFE_OVERWRITE | sqlite3vfs.IOCAP_SAFE_APPEND |
+	return sqlite3vfs.IOCAP_ATOMIC4K | sqlite3vfs.IOCAP_POWERSAFE_OVERWRITE | sqlite3vfs.IOCAP_SAFE_APPEND |
 		sqlite3vfs.IOCAP_SEQUENTIAL | sqlite3vfs.IOCAP_SUBPAGE_READ
 }

@@ -44,7 +44,7 @@ var pragmas = map[string]pragma{
 func (f *file) Pragma(name, value string) (string, error) {
 	switch name {
 	case "journal_mode":
-		return "memory", nil
+		return "delete", nil
 	case "locking_mode":
 		return "normal", nil // a lock that is never released would show one Snapshot for ever
 	case "page_size":

@@ -55,6 +55,9 @@ func (v *spyVFS) Access(n string, f sqlite3vfs.AccessFlag) (bool, error) {
 	return graftOfTests.Access(n, f)
 }
 
+// Unwrap lets the journal find its database.
+func (f *spyFile) Unwrap() sqlite3vfs.File { return f.file }
+
 // take gives the one file that was opened since the last call.
 func (v *spyVFS) take(t *testing.T) *spyFile {
 	t.Helper()

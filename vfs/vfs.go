@@ -21,8 +21,9 @@
 // EXTRA. With NORMAL and OFF it does not: a killed process loses nothing then, a
 // power cut the newest commits, up to a moment before which it loses none.
 //
-// What it does not do yet: rollback journals and temporary files are held in
-// memory, so that one transaction may rewrite about 200 MB of existing pages.
+// Temporary files are held in memory up to 4 MiB, then in the data directory.
+// Rollback journals refer to the Snapshot that a transaction stands on, and so
+// take little. Neither is ever synced.
 package vfs
 
 import (
@@ -30,6 +31,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/util/vfsutil"
@@ -42,47 +44,61 @@ import (
 // Name is the name that the VFS is registered under.
 const Name = "graft"
 
-func init() { sqlite3vfs.Register(Name, graftVFS{}) }
+func init() { sqlite3vfs.Register(Name, &graftVFS{}) }
 
-// graftVFS implements [sqlite3vfs.VFSFilename]. It has no state: data
-// directories are shared by the table of package graft.
-type graftVFS struct{}
+// graftVFS implements [sqlite3vfs.VFSFilename]. Data directories are shared by
+// the table of package graft.
+type graftVFS struct {
+	// tempDir is the folder for temporary files of the data directory that was
+	// opened last: SQLite does not say which database one is for.
+	tempDir atomic.Pointer[string]
+}
 
-var _ sqlite3vfs.VFSFilename = graftVFS{}
-
-// databases are the kinds of files that outlive a connection; SQLite asks for
-// journals and temporary files too.
-const databases = sqlite3vfs.OPEN_MAIN_DB
+var _ sqlite3vfs.VFSFilename = (*graftVFS)(nil)
 
 // Open opens files without a name, which are temporary.
-func (v graftVFS) Open(name string, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File, sqlite3vfs.OpenFlag, error) {
-	if flags&databases != 0 {
+func (v *graftVFS) Open(name string, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File, sqlite3vfs.OpenFlag, error) {
+	if flags&(sqlite3vfs.OPEN_MAIN_DB|sqlite3vfs.OPEN_MAIN_JOURNAL) != 0 {
 		return nil, flags, sqlite3vfs.SystemError(fmt.Errorf("graft: database %q has no URI parameters", name), sqlite3.CANTOPEN)
 	}
-	return &vfsutil.SliceFile{}, flags | sqlite3vfs.OPEN_MEMORY, nil
+	t := &tempFile{}
+	if dir := v.tempDir.Load(); dir != nil {
+		t.dir = *dir
+	}
+	return t, flags | sqlite3vfs.OPEN_MEMORY, nil
 }
 
-// OpenFilename opens the Graft that a file name stands for, or a temporary
-// file.
-func (v graftVFS) OpenFilename(name *sqlite3vfs.Filename, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File, sqlite3vfs.OpenFlag, error) {
-	if flags&databases == 0 {
-		return v.Open("", flags)
+// OpenFilename opens the Graft that a file name stands for, or a file that goes
+// with the connection. SQLite asks for journals and temporary files too.
+func (v *graftVFS) OpenFilename(name *sqlite3vfs.Filename, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File, sqlite3vfs.OpenFlag, error) {
+	switch {
+	case flags&sqlite3vfs.OPEN_MAIN_DB != 0:
+		f, err := openFile(name, flags&sqlite3vfs.OPEN_READONLY != 0)
+		if err != nil {
+			return nil, flags, sqlite3vfs.SystemError(err, sqlite3.CANTOPEN)
+		}
+		dir := f.db.TempDir()
+		v.tempDir.Store(&dir)
+		return f, flags, nil
+	case flags&sqlite3vfs.OPEN_MAIN_JOURNAL != 0:
+		f, ok := vfsutil.UnwrapFile[*file](name.DatabaseFile())
+		if !ok {
+			return nil, flags, sqlite3vfs.SystemError(errors.New("graft: journal of no database"), sqlite3.CANTOPEN)
+		}
+		return &journal{file: f, tempFile: tempFile{dir: f.db.TempDir()}}, flags, nil
 	}
-	f, err := openFile(name, flags&sqlite3vfs.OPEN_READONLY != 0)
-	if err != nil {
-		return nil, flags, sqlite3vfs.SystemError(err, sqlite3.CANTOPEN)
-	}
-	return f, flags | sqlite3vfs.OPEN_MEMORY, nil
+	return v.Open("", flags)
 }
 
-// Delete is asked for journals, which are never stored.
-func (graftVFS) Delete(string, bool) error { return nil }
+// Delete is asked for journals, which go when they are closed.
+func (*graftVFS) Delete(string, bool) error { return nil }
 
-// Access is asked for journals and WALs, which are never there.
-func (graftVFS) Access(string, sqlite3vfs.AccessFlag) (bool, error) { return false, nil }
+// Access is asked for journals and WALs, of which nobody knows but the
+// transaction that made them.
+func (*graftVFS) Access(string, sqlite3vfs.AccessFlag) (bool, error) { return false, nil }
 
 // FullPathname takes names as they are: a Tag is no path.
-func (graftVFS) FullPathname(name string) (string, error) { return name, nil }
+func (*graftVFS) FullPathname(name string) (string, error) { return name, nil }
 
 func openFile(name *sqlite3vfs.Filename, readOnly bool) (_ *file, err error) {
 	values := name.URIParameters()

@@ -1,0 +1,196 @@
+package vfs
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"io"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"graft"
+)
+
+const basePages = 40
+
+// basePage is the content of a page of the Graft that journals of tests refer to.
+func basePage(p graft.PageIdx) *graft.Page {
+	page := new(graft.Page)
+	for i := range page {
+		page[i] = byte(int(p)*31 + i)
+	}
+	return page
+}
+
+// databaseFile gives a file in whose Graft a transaction is open.
+func databaseFile(t *testing.T) *file {
+	t.Helper()
+	ctx := context.Background()
+	db, err := graft.Open(ctx, t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := db.Graft(ctx, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = g.Update(ctx, func(w *graft.Writer) error {
+		for p := graft.PageIdx(1); p <= basePages; p++ {
+			if err := w.Write(p, basePage(p)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := g.Writer(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.Discard()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &file{db: db, graft: g, writer: w}
+}
+
+// record is what SQLite writes for page p.
+func journalRecord(p uint32, sum uint32, page []byte) []byte {
+	b := binary.BigEndian.AppendUint32(nil, p)
+	return binary.BigEndian.AppendUint32(append(b, page...), sum)
+}
+
+// TestJournalIsAFile compares a journal with an array of bytes, whatever is
+// written: records in one, in three and in odd pieces, over one another, cut.
+func TestJournalIsAFile(t *testing.T) {
+	f := databaseFile(t)
+	rapid.Check(t, func(t *rapid.T) {
+		j := &journal{file: f}
+		defer func() {
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}()
+		var want []byte
+		write := func(p []byte, off int) {
+			if n, err := j.WriteAt(p, int64(off)); n != len(p) || err != nil {
+				t.Fatalf("write of %d bytes at %d: %d, %v", len(p), off, n, err)
+			}
+			if end := off + len(p); end > len(want) {
+				want = append(want, make([]byte, end-len(want))...)
+			}
+			copy(want[off:], p)
+		}
+		next := journalHeader // where the next record goes
+		t.Repeat(map[string]func(*rapid.T){
+			"header": func(t *rapid.T) {
+				write(bytes.Repeat([]byte{rapid.Byte().Draw(t, "header")}, journalHeader), 0)
+			},
+			"record": func(t *rapid.T) {
+				p := rapid.Uint32Range(0, basePages+2).Draw(t, "page")
+				page := new(graft.Page)
+				if p > 1 && p <= basePages { // what SQLite has read
+					page = basePage(graft.PageIdx(p))
+				}
+				b := journalRecord(p, rapid.Uint32().Draw(t, "sum"), page[:])
+				if rapid.Bool().Draw(t, "in one") {
+					write(b, next)
+				} else {
+					write(b[:recordPage], next)
+					write(b[recordPage:recordSum], next+recordPage)
+					write(b[recordSum:], next+recordSum)
+				}
+				next += recordSize
+			},
+			"piece": func(t *rapid.T) {
+				off := rapid.IntRange(0, len(want)+recordSize).Draw(t, "offset")
+				n := rapid.SampledFrom([]int{1, 3, 4, 5, graft.PageSize, recordSize, 2 * recordSize}).Draw(t, "length")
+				write(bytes.Repeat([]byte{rapid.Byte().Filter(func(b byte) bool { return b != 0 }).Draw(t, "byte")}, n), off)
+				next = max(next, journalHeader+(len(want)-journalHeader+recordSize-1)/recordSize*recordSize)
+			},
+			"truncate": func(t *rapid.T) {
+				n := rapid.IntRange(0, len(want)).Draw(t, "size")
+				if err := j.Truncate(int64(n)); err != nil {
+					t.Fatal(err)
+				}
+				want = want[:n]
+				next = max(journalHeader, journalHeader+(n-journalHeader+recordSize-1)/recordSize*recordSize)
+			},
+			"": func(t *rapid.T) {
+				if n, err := j.Size(); n != int64(len(want)) || err != nil {
+					t.Fatalf("size %d, %v; want %d", n, err, len(want))
+				}
+				got := make([]byte, len(want)+1)
+				if n, err := j.ReadAt(got, 0); n != len(want) || err != io.EOF || !bytes.Equal(got[:n], want) {
+					t.Fatalf("read %d bytes of %d, %v; equal: %t", n, len(want), err, bytes.Equal(got[:min(n, len(want))], want))
+				}
+				from := rapid.IntRange(0, len(want)).Draw(t, "from")
+				part := got[:rapid.IntRange(0, len(want)-from).Draw(t, "bytes")]
+				if n, err := j.ReadAt(part, int64(from)); n != len(part) || err != nil || !bytes.Equal(part, want[from:from+n]) {
+					t.Fatalf("read %d of %d bytes at %d, %v", n, len(part), from, err)
+				}
+			},
+		})
+	})
+}
+
+// TestJournalRefersToPages has a journal of whole records hold no page.
+func TestJournalRefersToPages(t *testing.T) {
+	f := databaseFile(t)
+	j := &journal{file: f}
+	for p := uint32(2); p <= basePages; p++ {
+		if _, err := j.WriteAt(journalRecord(p, 7, basePage(graft.PageIdx(p))[:]), recordOffset(int(p-2))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := j.tempFile.Size(); n != 0 || err != nil {
+		t.Errorf("%d bytes are kept, %v", n, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestJournalWithAnotherPage refuses to give back what it was not given.
+func TestJournalWithAnotherPage(t *testing.T) {
+	f := databaseFile(t)
+	j := &journal{file: f}
+	other := basePage(9)
+	if _, err := j.WriteAt(journalRecord(5, 7, other[:]), journalHeader); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.ReadAt(make([]byte, graft.PageSize), journalHeader+recordPage); err == nil || f.cause == nil {
+		t.Errorf("read: %v, cause %v", err, f.cause)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestJournalDropsTheSuperJournal ends where its name begins.
+func TestJournalDropsTheSuperJournal(t *testing.T) {
+	j := &journal{file: databaseFile(t)}
+	record := journalRecord(1, 7, basePage(1)[:])
+	for _, w := range []struct {
+		b   []byte
+		off int64
+	}{
+		{make([]byte, journalHeader), 0}, {record, journalHeader},
+		{binary.BigEndian.AppendUint32(nil, superPage), 3 * journalHeader}, {[]byte("main-mj12"), 3*journalHeader + 4},
+	} {
+		if n, err := j.WriteAt(w.b, w.off); n != len(w.b) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if n, err := j.Size(); n != journalHeader+recordSize || err != nil {
+		t.Errorf("size %d, %v", n, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
