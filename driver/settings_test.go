@@ -1,0 +1,90 @@
+package driver_test
+
+import (
+	"fmt"
+	"testing"
+)
+
+// settings are pragmas that change how SQLite keeps a file, with every value
+// that it knows.
+var settings = map[string][]string{
+	"journal_mode":       {"delete", "truncate", "persist", "memory", "wal", "off", "nonsense"},
+	"locking_mode":       {"normal", "exclusive", "nonsense"},
+	"synchronous":        {"off", "normal", "full", "extra", "0", "1", "2", "3"},
+	"page_size":          {"512", "1024", "2048", "4096", "8192", "16384", "32768", "65536", "1000", "0", "-1"},
+	"auto_vacuum":        {"none", "full", "incremental"},
+	"temp_store":         {"default", "file", "memory"},
+	"mmap_size":          {"0", "1048576", "-1"},
+	"cache_spill":        {"off", "on", "5"},
+	"cache_size":         {"1", "10", "-100"},
+	"secure_delete":      {"off", "on", "fast"},
+	"journal_size_limit": {"0", "4096", "-1"},
+	"max_page_count":     {"10000"},
+	"fullfsync":          {"on"},
+	"cell_size_check":    {"on"},
+	"encoding":           {"'UTF-8'", "'UTF-16le'", "'UTF-16be'"},
+	"wal_checkpoint":     {"truncate"},
+	"incremental_vacuum": {"10"},
+	"application_id":     {"7"},
+	"user_version":       {"7"},
+}
+
+const numbers = "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 400) "
+
+// TestEverySetting sets each of them before there is a table, when there is one,
+// and before a VACUUM. Whether it works or is refused, what was written is there,
+// a rollback takes back what it has to, and the database can be opened again.
+func TestEverySetting(t *testing.T) {
+	for pragma, values := range settings {
+		for _, value := range values {
+			t.Run(pragma+"="+value, func(t *testing.T) {
+				t.Parallel()
+				checkSetting(t, fmt.Sprintf("PRAGMA %s = %s", pragma, value))
+			})
+		}
+	}
+}
+
+func checkSetting(t *testing.T, set string) {
+	dir := t.TempDir()
+	db := open(t, "tag=main dir='%s' _pragma=busy_timeout(1000)", dir)
+	db.SetMaxOpenConns(1)
+	try := func(statements ...string) {
+		for _, s := range statements {
+			if _, err := db.Exec(s); err != nil {
+				t.Logf("%s: %v", s, err) // it may be refused
+			}
+		}
+	}
+	const content = "SELECT count(*) || ' ' || total(a) || ' ' || total(length(b)) FROM t"
+	check := func(when, want string) {
+		t.Helper()
+		if got := db.ask(content); got != want {
+			t.Fatalf("%s: %q, want %q", when, got, want)
+		}
+		if got := db.ask("PRAGMA integrity_check"); got != "ok" {
+			t.Fatalf("%s: integrity_check: %s", when, got)
+		}
+	}
+	try(set)
+	db.exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b)", numbers+"INSERT INTO t SELECT i, printf('%.400c', 'x') FROM n")
+	check("after the first rows", "400 80200.0 160000.0")
+	try(set)
+	db.exec("BEGIN", "DELETE FROM t WHERE a > 200", "SAVEPOINT s", "UPDATE t SET b = 'gone'", "ROLLBACK TO s", "COMMIT")
+	check("after a deletion", "200 20100.0 80000.0")
+	db.exec("BEGIN", "UPDATE t SET b = printf('%.900c', 'y')", numbers+"INSERT INTO t SELECT i + 1000, b FROM n, t WHERE a = 1", "ROLLBACK")
+	check("after a rollback", "200 20100.0 80000.0")
+	try(set, "VACUUM")
+	check("after VACUUM", "200 20100.0 80000.0")
+	db.exec("INSERT INTO t VALUES (1000, 'last')")
+	check("after the last row", "201 21100.0 80004.0")
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db = open(t, "tag=main dir='%s'", dir)
+	check("opened again", "201 21100.0 80004.0")
+	db.want("PRAGMA page_size", "4096")
+	db.exec("VACUUM", "DELETE FROM t")
+	check("emptied", "0 0.0 0.0")
+	db.want("PRAGMA journal_mode", "delete")
+}
