@@ -16,8 +16,8 @@ import (
 // number and a checksum of 4 bytes each around the page as it was before the
 // transaction. https://sqlite.org/fileformat.html#the_rollback_journal
 const (
-	journalHeader = graft.PageSize // the sector size of file
-	recordPage    = 4              // where in a record the page is
+	journalHeader = 512 // the sector size where IOCAP_POWERSAFE_OVERWRITE is
+	recordPage    = 4   // where in a record the page is
 	recordSum     = recordPage + graft.PageSize
 	recordSize    = recordSum + 4
 

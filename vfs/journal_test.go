@@ -156,6 +156,20 @@ func TestJournalRefersToPages(t *testing.T) {
 	}
 }
 
+// TestJournalOfManyPages lets SQLite fill one: at most page 1 is in it as bytes.
+func TestJournalOfManyPages(t *testing.T) {
+	c := openSpied(t, t.TempDir(), "main", "&_pragma=cache_size(10)")
+	c.exec(`CREATE TABLE t(a INTEGER PRIMARY KEY, b);
+		WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 200) INSERT INTO t SELECT i, zeroblob(3000) FROM n;
+		BEGIN; UPDATE t SET b = randomblob(3000)`)
+	j := spies.journal
+	kept, err := j.tempFile.Size()
+	if err != nil || kept > journalHeader+recordSize || j.size < 200*recordSize {
+		t.Errorf("%d of %d bytes are kept, %v", kept, j.size, err)
+	}
+	c.exec("ROLLBACK")
+}
+
 // TestJournalWithAnotherPage refuses to give back what it was not given.
 func TestJournalWithAnotherPage(t *testing.T) {
 	f := databaseFile(t)

@@ -24,6 +24,8 @@ var (
 type spyVFS struct {
 	mu    sync.Mutex
 	files []*spyFile // opened since the last call of take
+
+	journal *journal // opened last
 }
 
 // spyFile is a file that notes which commits were relaxed.
@@ -38,6 +40,11 @@ func (v *spyVFS) Open(name string, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File, 
 
 func (v *spyVFS) OpenFilename(name *sqlite3vfs.Filename, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File, sqlite3vfs.OpenFlag, error) {
 	opened, flags, err := graftOfTests.OpenFilename(name, flags)
+	if j, ok := opened.(*journal); ok {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.journal = j
+	}
 	f, ok := opened.(*file)
 	if err != nil || !ok {
 		return opened, flags, err
