@@ -38,7 +38,7 @@ type outcome struct {
 
 // jobs are the kinds of jobs.
 func jobs() map[string]func(context.Context, job) (outcome, error) {
-	return map[string]func(context.Context, job) (outcome, error){
+	all := map[string]func(context.Context, job) (outcome, error){
 		"idle":        idleJob,
 		"build":       buildJob,
 		"open":        openJob,
@@ -48,6 +48,10 @@ func jobs() map[string]func(context.Context, job) (outcome, error) {
 		"hydrate":     hydrateJob,
 		"download":    downloadJob,
 	}
+	for _, step := range rewriteSteps {
+		all["sql-"+step] = sqlJob(step)
+	}
+	return all
 }
 
 func isChild() bool { return os.Getenv(childEnv) != "" }
