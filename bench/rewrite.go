@@ -41,10 +41,14 @@ func rewrites(ctx context.Context, e *env) (_ []row, err error) {
 		if err != nil {
 			return rows, err
 		}
+		name := "rewrite-2GB"
+		if step != "rewrite" {
+			name += "-" + step
+		}
 		peak := one(octets, float64(o.Peak))
 		rows = append(rows,
-			row{Name: "rewrite-2GB-" + step, Graft: one(seconds, o.Seconds)},
-			row{Name: "rewrite-2GB-" + step + "-memory", Graft: peak, Figure: peak, Target: transactionTarget})
+			row{Name: name, Graft: one(seconds, o.Seconds)},
+			row{Name: name + "-memory", Graft: peak, Figure: peak, Target: transactionTarget})
 	}
 	return rows, nil
 }
