@@ -8,8 +8,12 @@ import (
 	"graft/volume/store"
 )
 
-// forkBatch is how many commits of a log are copied in one Change.
-const forkBatch = 500
+// forkBatch is how many commits of a log are copied in one Change, and
+// forkBatchSize from how many bytes of them on it is written.
+const (
+	forkBatch     = 500
+	forkBatchSize = 1 << 20
+)
 
 // Fork makes a Graft with the content of the newest Snapshot of src, and tag to
 // name it. It shares every page with src and copies none; the commits that src
@@ -68,10 +72,11 @@ func (h *Head) pinBase() (State, *Root, *Reader) {
 // copyLog writes the commits that st has not pushed as the first of Volume to.
 func (hs *Heads) copyLog(to volume.VolumeID, st State) error {
 	var next store.Change
+	size := 0
 	write := func() error {
 		next.Relaxed = true // what follows makes it durable
 		err := hs.store.Apply(next)
-		next = store.Change{}
+		next, size = store.Change{}, 0
 		return err
 	}
 	err := hs.store.Log(st.Local, st.Unpushed(), func(rec volume.Record) error {
@@ -81,7 +86,8 @@ func (hs *Heads) copyLog(to volume.VolumeID, st State) error {
 		if err != nil {
 			return err
 		}
-		if next.Commits = append(next.Commits, copied); len(next.Commits) < forkBatch {
+		next.Commits = append(next.Commits, copied)
+		if size += len(copied.Bytes); len(next.Commits) < forkBatch && size < forkBatchSize {
 			return nil
 		}
 		return write()

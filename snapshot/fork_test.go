@@ -253,3 +253,29 @@ func TestAForkBesideAPushAndASweep(t *testing.T) {
 	}
 	contentOf(5, 1, 5, 1).set(2, 2, 2).check(t, got.head.Reader())
 }
+
+func TestAForkCopiesALogOfLargeCommits(t *testing.T) {
+	g := newGraft(t)
+	var pages volume.PageSet
+	for p := volume.PageIdx(1); p < 115<<16; p += 8 {
+		pages.Add(p)
+	}
+	src := State{GraftState: volume.GraftState{Local: volume.NewVolumeID()}, LocalHead: 6}
+	for l := range src.LocalHead {
+		c := volume.Commit{Volume: src.Local, LSN: l + 1, PageCount: 115 << 16, Segments: []volume.Segment{{ID: volume.NewSegmentID(), Pages: pages}}}
+		rec, err := volume.EncodeCommit(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := g.store.Apply(store.Change{Commits: []volume.Record{rec}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to := volume.NewVolumeID()
+	if err := g.heads.copyLog(to, src); err != nil {
+		t.Fatal(err)
+	}
+	if head, err := g.store.Head(to); err != nil || head != src.LocalHead {
+		t.Errorf("copied up to %d of %d, %v", head, src.LocalHead, err)
+	}
+}

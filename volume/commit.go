@@ -2,14 +2,25 @@ package volume
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
 	"graft/internal/graftpb"
 )
 
-// MaxCommitSize bounds the record of a Commit, in bytes.
-const MaxCommitSize = 256 << 10
+const (
+	// MaxCommitSize bounds the object of a Commit, in bytes.
+	MaxCommitSize = 1 << 20
+	// MaxPageSets bounds what the page sets of a Commit take of it, in bytes. All
+	// else that a push adds to a local commit has room beside them.
+	MaxPageSets = MaxCommitSize - 64<<10
+)
+
+// ErrTooLarge is returned for a commit of more pages, too widely scattered, than
+// its record can name. A set takes 2 bytes for each page and 16 for each 65,536
+// page indexes that it touches, or 8 KiB for those, whichever is less.
+var ErrTooLarge = errors.New("graft: too many scattered pages for one commit")
 
 // PushID is drawn for each push, so that no two pushes make equal records.
 type PushID [16]byte
@@ -146,7 +157,7 @@ func (c *Commit) validateSegments() error {
 	return nil
 }
 
-// EncodeCommit validates c and gives its record.
+// EncodeCommit validates c and gives its record, or ErrTooLarge.
 func EncodeCommit(c Commit) (Record, error) { return EncodeInline(c, nil) }
 
 // EncodeInline is EncodeCommit for a commit with an inline Segment, whose frames
@@ -171,12 +182,17 @@ func EncodeInline(c Commit, frames []byte) (Record, error) {
 	if !c.PushID.IsZero() {
 		m.PushId = c.PushID[:]
 	}
+	sets := 0
 	for _, s := range c.Segments {
 		sm, err := segmentToProto(s)
 		if err != nil {
 			return Record{}, err
 		}
 		m.Segments = append(m.Segments, sm)
+		sets += len(sm.Pages)
+	}
+	if sets > MaxPageSets {
+		return Record{}, fmt.Errorf("%w: their sets take %d bytes of %d", ErrTooLarge, sets, MaxPageSets)
 	}
 	c.indexToProto(m)
 	b, err := EncodeRecord(KindCommit, m)
@@ -187,7 +203,7 @@ func EncodeInline(c Commit, frames []byte) (Record, error) {
 		b = append(inlinePrefix(frames), b...)
 	}
 	if len(b) > MaxCommitSize {
-		return Record{}, fmt.Errorf("graft: commit record of %d bytes is over the limit of %d", len(b), MaxCommitSize)
+		return Record{}, fmt.Errorf("%w: its object takes %d bytes of %d", ErrTooLarge, len(b), MaxCommitSize)
 	}
 	return Record{Commit: c, Bytes: b}, nil
 }

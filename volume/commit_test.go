@@ -304,18 +304,51 @@ func TestDecodeCommitRefusesTheUnknown(t *testing.T) {
 	}
 }
 
-func TestCommitSizeIsBounded(t *testing.T) {
-	c := Commit{Volume: someVolume, LSN: 1, PageCount: 1 << 30, Time: time.Now()}
-	var pages PageSet
-	for p := PageIdx(1); p < 70<<16; p += 1 << 3 { // bitmaps of 8 KiB, more than 32 of them
+// fullSet gives a set of pages that takes n full containers, of 8 KiB each, and the
+// page count for it.
+func fullSet(n PageIdx) (pages PageSet, count PageCount) {
+	for p := PageIdx(1); p < n<<16; p += 8 {
 		pages.Add(p)
 	}
-	c.Segments = []Segment{{ID: someSegment, Pages: pages}}
-	if rec, err := EncodeCommit(c); err == nil {
-		t.Errorf("a record of %d bytes", len(rec.Bytes))
+	return pages, PageCount(n << 16)
+}
+
+func TestCommitSizeIsBounded(t *testing.T) {
+	c := Commit{Volume: someVolume, LSN: 1, Time: time.Now()}
+	over, count := fullSet(MaxPageSets/(8<<10) + 1)
+	c.PageCount, c.Segments = count, []Segment{{ID: someSegment, Pages: over}}
+	if rec, err := EncodeCommit(c); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("a record of %d bytes, %v", len(rec.Bytes), err)
 	}
 	if _, err := DecodeCommit(make([]byte, MaxCommitSize+1)); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a record over the limit: %v", err)
+	}
+}
+
+// What a local commit can be can be pushed.
+func TestAPushHasRoomBesideItsPageSets(t *testing.T) {
+	full, count := fullSet(MaxPageSets/(8<<10) - 1)
+	for p := PageIdx(count) + 2; MaxPageSets-full.EncodedSize() >= 2; p += 2 {
+		full.Add(p)
+		count = PageCount(p)
+	}
+	c := Commit{Volume: someVolume, LSN: 1 << 40, PageCount: count, Kept: count, Time: time.Now()}
+	c.Segments = []Segment{{ID: someSegment, Pages: full}}
+	if _, err := EncodeCommit(c); err != nil {
+		t.Fatal(err)
+	}
+	c.Parent, c.PushID, c.SinceKept = HashOf(nil), NewPushID(), count
+	c.Segments[0].Footer = Footer{Offset: 1 << 40, Length: 1 << 30, Sum: HashOf(nil)}
+	c.Checkpoint = CheckpointRef{CheckpointKey: NewCheckpointKey(c.Volume, c.LSN), Offset: 1 << 40, Length: 1 << 20, Sum: HashOf(nil)}
+	for range 1000 {
+		c.Ancestors = append(c.Ancestors, Origin{NewVolumeID(), 1 << 40})
+	}
+	rec, err := EncodeCommit(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := DecodeCommit(rec.Bytes); err != nil || !got.Commit.Segments[0].Pages.Equal(full) {
+		t.Errorf("read back: %v", err)
 	}
 }
 

@@ -280,6 +280,9 @@ func sealMessage(tb testing.TB, kind Kind, m proto.Message) []byte {
 func encodePageSet(tb rapid.TB, s PageSet) []byte {
 	tb.Helper()
 	b, err := s.AppendBinary(nil)
+	if n := s.EncodedSize(); n != len(b) {
+		tb.Fatalf("set of %d bytes says %d", len(b), n)
+	}
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -125,18 +125,31 @@ func (s PageSet) All() iter.Seq[PageIdx] {
 // maxNoRuns is how many pages a set may have that no run could make smaller.
 const maxNoRuns = 3
 
+// optimized gives the set as it is encoded. It is not empty.
+func (s PageSet) optimized() *roaring.Bitmap {
+	if s.Len() <= maxNoRuns && !s.bits.HasRunCompression() {
+		return s.bits
+	}
+	c := s.bits.Clone()
+	c.RunOptimize()
+	return c
+}
+
+// EncodedSize is how many bytes AppendBinary appends.
+func (s PageSet) EncodedSize() int {
+	if s.IsEmpty() {
+		return 0
+	}
+	return int(s.optimized().GetSerializedSizeInBytes())
+}
+
 // AppendBinary appends the set in Roaring's portable format, which is equal
 // for equal sets.
 func (s PageSet) AppendBinary(b []byte) ([]byte, error) {
 	if s.IsEmpty() {
 		return b, nil
 	}
-	c := s.bits
-	if s.Len() > maxNoRuns || s.bits.HasRunCompression() {
-		c = s.bits.Clone()
-		c.RunOptimize()
-	}
-	buf, err := c.ToBytes()
+	buf, err := s.optimized().ToBytes()
 	if err != nil {
 		return b, fmt.Errorf("encode page set: %w", err)
 	}
