@@ -78,4 +78,5 @@ var (
 	ErrExpired        = graftsync.ErrExpired
 	ErrDiverged       = graftsync.ErrDiverged
 	ErrPending        = snapshot.ErrPending
+	ErrTooLarge       = volume.ErrTooLarge
 )

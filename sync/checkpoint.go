@@ -71,7 +71,7 @@ func (r *Remote) needsCheckpoint(c *volume.Commit, own volume.PageTable) bool {
 // addCheckpoint writes a checkpoint of c, whose pages lie as own says, and lets c
 // name it. Chunks of leaves that did not change since the last checkpoint stay
 // where they are.
-func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit, own volume.PageTable, bundle []volume.BundledPage, held *releases) error {
+func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit, own volume.PageTable, bundle []volume.BundledPage, p *prepared) error {
 	recent := c.Since.With(own)
 	kept, changed, err := l.chunks(ctx, recent, c.SinceKept)
 	if err != nil {
@@ -82,9 +82,9 @@ func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit,
 	if err != nil {
 		return err
 	}
-	*held = append(*held, r.store.HoldObject(ref.Sum))
+	p.held = append(p.held, r.store.HoldObject(ref.Sum))
 	for i := range built.Chunks {
-		*held = append(*held, r.store.HoldObject(built.Chunks[i].Sum))
+		p.held = append(p.held, r.store.HoldObject(built.Chunks[i].Sum))
 		if ch := &built.Chunks[i]; ch.Object == cp.Key {
 			if err := r.store.PutObject(ch.Sum, object[ch.Offset:ch.Offset+ch.Length]); err != nil {
 				return err
@@ -94,6 +94,7 @@ func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit,
 	if err := r.store.PutObject(ref.Sum, object[ref.Offset:]); err != nil {
 		return err
 	}
+	p.keys = append(p.keys, ref.Key())
 	err = r.bucket.Upload(ctx, ref.Key(), func(w io.Writer) error {
 		_, err := w.Write(object)
 		return err

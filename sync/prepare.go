@@ -17,11 +17,15 @@ import (
 	"graft/volume"
 )
 
-// releases end holds.
-type releases []func()
+// prepared is the commit of a push that is to be put, and what was done for it.
+type prepared struct {
+	rec  volume.Record
+	keys []string // of the objects whose upload began
+	held []func() // ends what a sweep must leave until the record is pending
+}
 
-func (rs releases) all() {
-	for _, release := range rs {
+func (p *prepared) release() {
+	for _, release := range p.held {
 		release()
 	}
 }
@@ -30,12 +34,12 @@ func (rs releases) all() {
 const maxInlinePages = 64
 
 // prepare uploads what the commit of a rollup names and is not there yet, and
-// gives its record. pinned reads the Snapshot that is pushed. What is held must be
-// until the record is pending.
-func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapshot.Reader, plan snapshot.Rollup, held *releases) (volume.Record, error) {
+// enters its record in p, where stands what was begun after an error as well. pinned
+// reads the Snapshot that is pushed.
+func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapshot.Reader, plan snapshot.Rollup, p *prepared) error {
 	l, err := r.lineageOf(&st.GraftState)
 	if err != nil {
-		return volume.Record{}, err
+		return err
 	}
 	c := volume.Commit{
 		Volume:    st.Remote,
@@ -46,26 +50,30 @@ func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapsho
 		Time:      time.Now(),
 	}
 	pages := plan.Pages()
+	if n := pages.EncodedSize(); n > r.maxPageSet {
+		return fmt.Errorf("%w: the set of the %d pages takes %d bytes of %d", volume.ErrTooLarge, pages.Len(), n, r.maxPageSet)
+	}
 	l.begin(&c, pages)
 	if l.origin {
 		if err := r.pin(ctx, &c); err != nil {
-			return volume.Record{}, err
+			return err
 		}
 	}
 	var own volume.PageTable
 	var frames []byte
 	if !pages.IsEmpty() {
-		if own, frames, err = r.addSegment(ctx, &c, plan, pages.Len()); err != nil {
-			return volume.Record{}, err
+		if own, frames, err = r.addSegment(ctx, &c, plan, pages.Len(), p); err != nil {
+			return err
 		}
 	}
 	if r.needsCheckpoint(&c, own) {
 		chosen := bundle(ctx, pinned, func(p volume.PageIdx) (volume.SegmentID, bool) { return l.segmentOf(ctx, &c, own, p) })
-		if err := r.addCheckpoint(ctx, l, &c, own, chosen, held); err != nil {
-			return volume.Record{}, err
+		if err := r.addCheckpoint(ctx, l, &c, own, chosen, p); err != nil {
+			return err
 		}
 	}
-	return volume.EncodeInline(c, frames)
+	p.rec, err = volume.EncodeInline(c, frames)
+	return err
 }
 
 // segmentOf gives the Segment of page p after commit c, whose pages lie as own
@@ -90,7 +98,7 @@ func (l lineage) segmentOf(ctx context.Context, c *volume.Commit, own volume.Pag
 
 // addSegment gives c the Segment of the n pages of a rollup: inline, if they are
 // few, with the frames to put into the commit, or as an object that it uploads.
-func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot.Rollup, n int) (own volume.PageTable, frames []byte, err error) {
+func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot.Rollup, n int, p *prepared) (own volume.PageTable, frames []byte, err error) {
 	id := volume.NewSegmentID()
 	if n <= maxInlinePages {
 		var object bytes.Buffer
@@ -104,6 +112,7 @@ func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot
 			own, _ = c.Own()
 			return own, volume.InlineFrames(object.Bytes()), nil
 		}
+		p.keys = append(p.keys, id.Key())
 		err = r.bucket.Upload(ctx, id.Key(), func(w io.Writer) error {
 			_, err := w.Write(object.Bytes())
 			return err
@@ -111,6 +120,7 @@ func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot
 		c.Segments = []volume.Segment{seg}
 		return seg.Table(sw.Index()), nil, err
 	}
+	p.keys = append(p.keys, id.Key())
 	seg, index, err := r.upload(ctx, id, plan)
 	c.Segments = []volume.Segment{seg}
 	return seg.Table(index), nil, err

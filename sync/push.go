@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"graft/objstore"
 	"graft/snapshot"
@@ -24,6 +25,8 @@ type Pushed struct {
 // pushed. ErrDiverged tells that another commit took the LSN; nothing changed
 // then. After any other error the push may have landed or not: it stays
 // pending, and the next Push or Pull finds out. It never waits for a Writer.
+// volume.ErrTooLarge tells that the pages are too many, too widely scattered, for
+// one commit; nothing was uploaded then.
 //
 // The steps, whose numbers stand in the code:
 //
@@ -73,28 +76,37 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 	if st.Unpushed().IsZero() { // a fork that changed nothing
 		plan.PageCount, plan.Kept = pinned.PageCount(), pinned.PageCount()
 	}
-	var held releases // what a sweep must leave until it is pending
-	defer func() { held.all() }()
-	rec, err := r.prepare(ctx, st, pinned, plan, &held) // 2
+	c, err := r.pushRollup(ctx, h, st, pinned, plan)
 	if err != nil {
 		return done, err
 	}
-	pending := volume.Pending{Record: rec, Local: st.LocalHead}
-	if err := h.SetPending(&pending, plan.Sources); err != nil { // 3
-		return done, err
+	pages := c.Pages()
+	return Pushed{LSN: c.LSN, Commits: done.Commits + st.Unpushed().Len(), Pages: pages.Len()}, nil
+}
+
+// pushRollup takes the steps from the second on for a rollup, and gives the commit
+// that landed. What it uploaded for one that cannot land any more it deletes.
+func (r *Remote) pushRollup(ctx context.Context, h *snapshot.Head, st snapshot.State, pinned *snapshot.Reader, plan snapshot.Rollup) (*volume.Commit, error) {
+	var p prepared
+	defer p.release()
+	err := r.prepare(ctx, st, pinned, plan, &p) // 2
+	pending := volume.Pending{Record: p.rec, Local: st.LocalHead}
+	if err == nil {
+		err = h.SetPending(&pending, plan.Sources) // 3
+	}
+	if err != nil {
+		// A record that is pending nevertheless is put after they are uploaded again.
+		r.deleteUploads(ctx, p.keys)
+		return nil, err
 	}
 	err = r.put(ctx, h, pending, plan) // 4 to 7
 	if errors.Is(err, objstore.ErrRefused) {
 		if forgot := h.SetPending(nil, nil); forgot != nil { // 8
-			return done, errors.Join(err, forgot)
+			return nil, errors.Join(err, forgot)
 		}
-		r.deleteUploads(ctx, &rec.Commit)
+		r.deleteUploads(ctx, p.keys)
 	}
-	if err != nil {
-		return done, err
-	}
-	pages := rec.Commit.Pages()
-	return Pushed{LSN: rec.Commit.LSN, Commits: done.Commits + st.Unpushed().Len(), Pages: pages.Len()}, nil
+	return &p.rec.Commit, err
 }
 
 // isNewFork tells whether a Graft is a fork whose remote Volume does not exist yet:
@@ -203,14 +215,28 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 	return fmt.Errorf("outcome is not known yet: %w", err) // 7
 }
 
-// maxAliases is how many local Segments may stand for one remote Segment. Its
-// state is one record, and every read through it looks at them.
-const maxAliases = 1000
+// maxAliases is how many local Segments may stand for one remote Segment, and
+// maxAliasSize how many bytes their page sets may take. The state of a Segment is
+// one record, which stands in one Change with the commit, and every read through
+// it looks at them.
+const (
+	maxAliases   = 1000
+	maxAliasSize = 1 << 20
+)
+
+// fitAliases tells whether all sources of a rollup may be aliases.
+func fitAliases(sources []volume.Alias) bool {
+	size := 0
+	for _, a := range sources {
+		size += a.Pages.EncodedSize()
+	}
+	return len(sources) <= maxAliases && size <= maxAliasSize
+}
 
 // adopt adopts a push that landed. Pages that lie in very many local Segments
 // are first stored once more, under one.
 func (r *Remote) adopt(ctx context.Context, h *snapshot.Head, p volume.Pending, plan snapshot.Rollup) error {
-	if len(plan.Sources) <= maxAliases {
+	if fitAliases(plan.Sources) {
 		return h.Adopt(ctx, p, plan.Sources)
 	}
 	all := volume.Alias{Segment: volume.NewSegmentID()}
@@ -232,11 +258,17 @@ func (r *Remote) adopt(ctx context.Context, h *snapshot.Head, p volume.Pending, 
 	return h.Adopt(ctx, p, []volume.Alias{all})
 }
 
+// maxCleanUp is how long the uploads of a lost push may take to be deleted, after
+// the push was cancelled as well.
+const maxCleanUp = 5 * time.Second
+
 // deleteUploads deletes what was uploaded for a commit that will never land. Space
 // alone is at stake.
-func (r *Remote) deleteUploads(ctx context.Context, c *volume.Commit) {
-	for _, key := range uploads(c) {
-		if err := r.bucket.Delete(ctx, key); err != nil {
+func (r *Remote) deleteUploads(ctx context.Context, keys []string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxCleanUp)
+	defer cancel()
+	for _, key := range keys {
+		if err := r.bucket.Delete(ctx, key); err != nil && !errors.Is(err, objstore.ErrNotExist) {
 			r.log.Warn("delete what a lost push uploaded", "key", key, "error", err)
 		}
 	}
@@ -260,7 +292,7 @@ func (r *Remote) conclude(ctx context.Context, rv *remoteVolume, h *snapshot.Hea
 	if err := h.SetPending(nil, nil); err != nil {
 		return err
 	}
-	r.deleteUploads(ctx, c)
+	r.deleteUploads(ctx, uploads(c))
 	got, err := r.fetchLocked(ctx, rv, c.Volume) // for the next push, and for status
 	if err != nil {
 		r.log.Warn("fetch after a lost push", "volume", c.Volume, "error", err)

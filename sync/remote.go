@@ -43,7 +43,8 @@ type Remote struct {
 	frames  *flights[[]volume.PageEntry]
 	objects *flights[[]byte]
 
-	maxSince int // see the constant; tests set it
+	maxSince   int // see the constant; tests set it
+	maxPageSet int // volume.MaxPageSets; tests set it
 
 	mu struct {
 		sync.Mutex
@@ -63,7 +64,7 @@ type remoteVolume struct {
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
 // closes both after the Remote.
 func NewRemote(bucket *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
-	r := &Remote{maxSince: maxSince, bucket: bucket, store: st, log: log, frames: newFlights[[]volume.PageEntry](), objects: newFlights[[]byte]()}
+	r := &Remote{maxSince: maxSince, maxPageSet: volume.MaxPageSets, bucket: bucket, store: st, log: log, frames: newFlights[[]volume.PageEntry](), objects: newFlights[[]byte]()}
 	r.mu.volumes = make(map[volume.VolumeID]*remoteVolume)
 	r.mu.indexes = make(map[snapshot.Point]*index)
 	return r
