@@ -1,6 +1,10 @@
 package sync
 
-import "graft/snapshot"
+import (
+	"time"
+
+	"graft/snapshot"
+)
 
 // SetMaxSince sets how many bytes of addresses a commit carries.
 func (r *Remote) SetMaxSince(n int) { r.maxSince = n }
@@ -14,6 +18,12 @@ func (r *Remote) ForgetIndexes() {
 	defer r.mu.Unlock()
 	r.mu.indexes = make(map[snapshot.Point]*index)
 }
+
+// SetNow sets the clock.
+func (r *Remote) SetNow(now func() time.Time) { r.now = now }
+
+// ProofLasts is proofLasts.
+const ProofLasts = proofLasts
 
 // FitAliases is fitAliases.
 var FitAliases = fitAliases

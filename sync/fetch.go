@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"graft/objstore"
 	"graft/snapshot"
@@ -62,7 +63,7 @@ func (r *Remote) fetchLocked(ctx context.Context, rv *remoteVolume, v volume.Vol
 	if err != nil {
 		return Fetched{}, err
 	}
-	if err := r.verifyOnce(ctx, rv, v, known); err != nil {
+	if err := r.prove(ctx, rv, v, known, time.Time{}); err != nil {
 		return Fetched{}, err
 	}
 	got := Fetched{Head: known}
@@ -100,7 +101,7 @@ func (r *Remote) fetched(rv *remoteVolume, got Fetched, rec volume.Record, err e
 		return got, fmt.Errorf("fetch: %w", err)
 	}
 	got.New += int(rec.Commit.LSN - got.Head)
-	got.Head, rv.verified = rec.Commit.LSN, true
+	got.Head, rv.proved = rec.Commit.LSN, r.now()
 	return got, nil
 }
 

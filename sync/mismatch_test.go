@@ -1,9 +1,12 @@
 package sync_test
 
 import (
+	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"graft/internal/faultbucket"
 	graftsync "graft/sync"
@@ -27,18 +30,21 @@ func copyOf(t *testing.T, m *machine, bucket *faultbucket.Bucket) *machine {
 	return c
 }
 
+// losses are ways for a bucket to lose the second commit of a Volume.
+var losses = map[string]func(b *faultbucket.Bucket, v volume.VolumeID){
+	"emptied": func(b *faultbucket.Bucket, _ volume.VolumeID) {
+		for _, key := range b.Keys("") {
+			b.SetObject(key, nil)
+		}
+	},
+	"rolled back": func(b *faultbucket.Bucket, v volume.VolumeID) { b.SetObject(volume.CommitKey(v, 2), nil) },
+	"another": func(b *faultbucket.Bucket, v volume.VolumeID) {
+		b.SetObject(volume.CommitKey(v, 2), b.Object(volume.CommitKey(v, 1)))
+	},
+}
+
 func TestABucketThatLostHistoryIsRefused(t *testing.T) {
-	for name, lose := range map[string]func(b *faultbucket.Bucket, v volume.VolumeID){
-		"emptied": func(b *faultbucket.Bucket, _ volume.VolumeID) {
-			for _, key := range b.Keys("") {
-				b.SetObject(key, nil)
-			}
-		},
-		"rolled back": func(b *faultbucket.Bucket, v volume.VolumeID) { b.SetObject(volume.CommitKey(v, 2), nil) },
-		"another": func(b *faultbucket.Bucket, v volume.VolumeID) {
-			b.SetObject(volume.CommitKey(v, 2), b.Object(volume.CommitKey(v, 1)))
-		},
-	} {
+	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			bucket, a, _ := newPair(t, "one")
 			a.commit("two", 1)
@@ -56,6 +62,94 @@ func TestABucketThatLostHistoryIsRefused(t *testing.T) {
 			a.wantStatus("2+1 r2")
 		})
 	}
+}
+
+// stopped gives m a clock that stands still until it is moved on.
+func stopped(m *machine) (pass func(time.Duration)) {
+	now := time.Now()
+	m.remote.SetNow(func() time.Time { return now })
+	return func(d time.Duration) { now = now.Add(d) }
+}
+
+// A bucket that lost the commit at the SyncPoint between two pushes gets no commit
+// over the hole, and keeps nothing that was uploaded meanwhile.
+func TestABucketThatLosesHistoryWhileItIsOpenIsRefused(t *testing.T) {
+	for name, lose := range losses {
+		for kind, pages := range map[string][]volume.PageIdx{"inline": {1}, "segment": many} {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				bucket, a, _ := newPair(t, "one")
+				pass := stopped(a)
+				a.commit("two", 1)
+				a.must(a.push())
+				a.commit("three", pages...)
+				lose(bucket, a.head.State().Remote)
+				before := bucket.Keys("")
+				pass(graftsync.ProofLasts)
+				for range 2 {
+					a.wantError(a.push(), graftsync.ErrRemoteMismatch)
+				}
+				if after := bucket.Keys(""); !slices.Equal(after, before) {
+					t.Errorf("the bucket has changed from %v to %v", before, after)
+				}
+				if a.head.State().Pending != nil {
+					t.Error("the push is pending")
+				}
+				a.wantStatus("2+1 r2")
+			})
+		}
+	}
+}
+
+// A push looks for the commit at the SyncPoint when it was not seen for a while.
+func TestAPushOfAFewPagesIsOneRequestAfterAProof(t *testing.T) {
+	bucket, a, b := newPair(t, "base")
+	pass := stopped(a)
+	push := func(want ...string) {
+		t.Helper()
+		a.commit(fmt.Sprint(want, a.head.State().LocalHead), 1)
+		bucket.Requests()
+		a.must(a.push())
+		if got := ops(bucket.Requests()); !slices.Equal(got, want) {
+			t.Errorf("a push is %v, want %v", got, want)
+		}
+	}
+	push("put")
+	pass(graftsync.ProofLasts - 1)
+	push("put")
+	pass(graftsync.ProofLasts - 1)
+	push("put") // the last push was the proof
+	pass(graftsync.ProofLasts)
+	push("get", "put")
+	push("put")
+
+	b.must(b.pull())
+	b.commit("theirs", 1)
+	b.must(b.push())
+	pass(graftsync.ProofLasts)
+	a.must(a.pull())
+	push("put") // the commit that was fetched was
+}
+
+// The look takes no time of its own where something is uploaded: here it waits until
+// the upload arrives.
+func TestAPushLooksForItsParentBesideTheUpload(t *testing.T) {
+	bucket, a, _ := newPair(t, "base")
+	pass := stopped(a)
+	a.commit("next", many...)
+	pass(graftsync.ProofLasts)
+	uploading := make(chan struct{})
+	var once sync.Once
+	bucket.Fail(func(r faultbucket.Request) error {
+		switch r.Op {
+		case "put":
+			once.Do(func() { close(uploading) })
+		case "get":
+			<-uploading
+		}
+		return nil
+	}, nil)
+	a.must(a.push())
+	a.wantStatus("2 r2")
 }
 
 func TestACopyOfADataDirectoryIsAnotherMachine(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"graft/objstore"
 	"graft/snapshot"
 	"graft/volume"
@@ -32,7 +34,9 @@ type Pushed struct {
 //
 //  1. Resolve the pending commit of an earlier push, if there is one.
 //  2. Roll up the unpushed commits. Upload their pages as a Segment, unless the
-//     commit itself has room for them, and a checkpoint if one is due.
+//     commit itself has room for them, and a checkpoint if one is due. Beside that
+//     look whether the bucket has the commit at the SyncPoint still, unless it was
+//     seen there a moment ago.
 //  3. Store the record as pending. It and the local log are durable now.
 //  4. Put the record at the LSN after the SyncPoint, if that is absent.
 //  5. It landed: adopt it, in one change of the local store.
@@ -89,7 +93,10 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 func (r *Remote) pushRollup(ctx context.Context, h *snapshot.Head, st snapshot.State, pinned *snapshot.Reader, plan snapshot.Rollup) (*volume.Commit, error) {
 	var p prepared
 	defer p.release()
-	err := r.prepare(ctx, st, pinned, plan, &p) // 2
+	g, both := errgroup.WithContext(ctx) // 2
+	g.Go(func() error { return r.proveAgain(both, &st.GraftState) })
+	g.Go(func() error { return r.prepare(both, st, pinned, plan, &p) })
+	err := g.Wait()
 	pending := volume.Pending{Record: p.rec, Local: st.LocalHead}
 	if err == nil {
 		err = h.SetPending(&pending, plan.Sources) // 3
@@ -131,13 +138,27 @@ func (r *Remote) checkBase(ctx context.Context, h *snapshot.Head) error {
 	if isNewFork(&st.GraftState) {
 		return r.verify(ctx, st.Parent, st.ParentLSN)
 	}
-	if err := r.verifyOnce(ctx, rv, st.Remote, head); err != nil {
+	if err := r.prove(ctx, rv, st.Remote, head, time.Time{}); err != nil {
 		return err
 	}
 	if head > st.SyncPoint.Remote {
 		return divergence("push", h, head)
 	}
 	return nil
+}
+
+// proofLasts is for how long a bucket is taken to have a commit that was seen in it.
+const proofLasts = 10 * time.Second
+
+// proveAgain verifies the commit at the SyncPoint, if there is one, unless that was
+// seen a moment ago.
+func (r *Remote) proveAgain(ctx context.Context, st *volume.GraftState) error {
+	rv, err := r.lockVolume(ctx, st.Remote)
+	if err != nil {
+		return err
+	}
+	defer rv.unlock()
+	return r.prove(ctx, rv, st.Remote, st.SyncPoint.Remote, r.now().Add(-proofLasts))
 }
 
 // rollup folds the commits of st that are not pushed, up to one.
@@ -197,11 +218,11 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 		return err
 	}
 	defer rv.unlock()
-	key := volume.CommitKey(c.Volume, c.LSN)
+	key, begin := volume.CommitKey(c.Volume, c.LSN), r.now()
 	err = r.bucket.PutIfAbsent(ctx, key, p.Record.Bytes) // 4
 	switch {
 	case err == nil:
-		rv.verified = true
+		rv.proved = begin
 		return r.adopt(ctx, h, p, plan) // 5
 	case errors.Is(err, objstore.ErrExist):
 		found, err := r.bucket.Get(ctx, key, volume.MaxCommitSize)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"graft/objstore"
 	"graft/snapshot"
@@ -22,7 +23,8 @@ var (
 
 	// ErrRemoteMismatch is returned when the bucket does not have, byte for
 	// byte, a commit that this data directory saw in it: it is another bucket,
-	// or one that lost its history. Nothing is written then.
+	// or one that lost its history. No commit is put then, and nothing that was
+	// uploaded beside the look stays.
 	ErrRemoteMismatch = errors.New("graft: bucket is not the one that this data directory was synced with")
 
 	// ErrExpired is returned when what is asked for was removed from the bucket
@@ -45,6 +47,7 @@ type Remote struct {
 
 	maxSince   int // see the constant; tests set it
 	maxPageSet int // volume.MaxPageSets; tests set it
+	now        func() time.Time
 
 	mu struct {
 		sync.Mutex
@@ -57,14 +60,14 @@ type Remote struct {
 }
 
 type remoteVolume struct {
-	lock     chan struct{}
-	verified bool // the bucket was seen to have our newest commit; under lock
+	lock   chan struct{}
+	proved time.Time // when the bucket was last seen to have our newest commit, or zero; under lock
 }
 
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
 // closes both after the Remote.
 func NewRemote(bucket *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
-	r := &Remote{maxSince: maxSince, maxPageSet: volume.MaxPageSets, bucket: bucket, store: st, log: log, frames: newFlights[[]volume.PageEntry](), objects: newFlights[[]byte]()}
+	r := &Remote{maxSince: maxSince, maxPageSet: volume.MaxPageSets, now: time.Now, bucket: bucket, store: st, log: log, frames: newFlights[[]volume.PageEntry](), objects: newFlights[[]byte]()}
 	r.mu.volumes = make(map[volume.VolumeID]*remoteVolume)
 	r.mu.indexes = make(map[snapshot.Point]*index)
 	return r
@@ -145,15 +148,16 @@ func (r *Remote) verify(ctx context.Context, v volume.VolumeID, l volume.LSN) er
 	return &volume.Error{Op: "check " + r.bucket.String() + " against commit", Volume: v, LSN: l, Key: key, Err: err}
 }
 
-// verifyOnce verifies the newest commit of v that the store has, the first time
-// that it is called. The caller holds the lock of rv.
-func (r *Remote) verifyOnce(ctx context.Context, rv *remoteVolume, v volume.VolumeID, head volume.LSN) error {
-	if rv.verified || head == 0 {
+// prove verifies the newest commit of v that the store has, unless the bucket was
+// seen to have it after since. The caller holds the lock of rv.
+func (r *Remote) prove(ctx context.Context, rv *remoteVolume, v volume.VolumeID, head volume.LSN, since time.Time) error {
+	if head == 0 || rv.proved.After(since) {
 		return nil
 	}
+	begin := r.now()
 	if err := r.verify(ctx, v, head); err != nil {
 		return err
 	}
-	rv.verified = true
+	rv.proved = begin
 	return nil
 }
