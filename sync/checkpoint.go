@@ -82,16 +82,16 @@ func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit,
 	if err != nil {
 		return err
 	}
+	parts := map[volume.Hash][]byte{ref.Sum: object[ref.Offset:]}
 	p.held = append(p.held, r.store.HoldObject(ref.Sum))
 	for i := range built.Chunks {
-		p.held = append(p.held, r.store.HoldObject(built.Chunks[i].Sum))
-		if ch := &built.Chunks[i]; ch.Object == cp.Key {
-			if err := r.store.PutObject(ch.Sum, object[ch.Offset:ch.Offset+ch.Length]); err != nil {
-				return err
-			}
+		ch := &built.Chunks[i]
+		p.held = append(p.held, r.store.HoldObject(ch.Sum))
+		if ch.Object == cp.Key {
+			parts[ch.Sum] = object[ch.Offset : ch.Offset+ch.Length]
 		}
 	}
-	if err := r.store.PutObject(ref.Sum, object[ref.Offset:]); err != nil {
+	if err := r.store.PutObjects(parts); err != nil {
 		return err
 	}
 	p.keys = append(p.keys, ref.Key())

@@ -257,16 +257,15 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 		}
 	}
 	return x.r.getParts(ctx, absent, func(s span, b []byte) error {
+		chunks := make(map[volume.Hash][]byte, len(s.parts))
 		for _, p := range s.parts {
 			chunk := s.of(p, b)
 			if err := x.r.checkPart(p, chunk); err != nil {
 				return err
 			}
-			if err := x.r.store.PutObject(p.sum, slices.Clone(chunk)); err != nil {
-				return err
-			}
+			chunks[p.sum] = chunk
 		}
-		return nil
+		return x.r.store.PutObjects(chunks)
 	})
 }
 

@@ -14,21 +14,37 @@ import (
 // PutObject caches an object of the bucket, or a part of one, under its SHA-256.
 // What is cached may be swept as soon as nothing in use names it: see Live.
 func (s *Store) PutObject(sum volume.Hash, b []byte) error {
-	if got := volume.HashOf(b); got != sum {
-		return fmt.Errorf("%w: object of SHA-256 %s is to be cached as %s", volume.ErrCorrupt, got, sum)
+	return s.PutObjects(map[volume.Hash][]byte{sum: b})
+}
+
+// PutObjects is PutObject for several, in as few transactions as Badger can. After
+// an error some of them may be cached. No object may change meanwhile.
+func (s *Store) PutObjects(objects map[volume.Hash][]byte) error {
+	size := int64(0)
+	for sum, b := range objects {
+		if got := volume.HashOf(b); got != sum {
+			return fmt.Errorf("%w: object of SHA-256 %s is to be cached as %s", volume.ErrCorrupt, got, sum)
+		}
+		size += int64(len(b))
 	}
 	if err := s.use.acquire(); err != nil {
 		return err
 	}
 	defer s.use.release()
-	if err := s.checkSpace(int64(len(b))); err != nil {
+	if err := s.checkSpace(size); err != nil {
 		return err
 	}
-	s.holdObject(sum)
-	if err := s.update(func(txn *badger.Txn) error { return txn.Set(keyObject(sum), b) }); err != nil {
-		return fmt.Errorf("cache object %s: %w", sum, err)
+	for sum := range objects {
+		s.holdObject(sum)
 	}
-	return nil
+	return s.batch("cache objects in", func(wb *badger.WriteBatch) error {
+		for sum, b := range objects {
+			if err := wb.Set(keyObject(sum), b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Object gives a cached object, which is the caller's, or ErrNotFound. One that

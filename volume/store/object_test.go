@@ -73,3 +73,23 @@ func TestAnObjectThatIsPutDuringASweepStays(t *testing.T) {
 		}
 	}
 }
+
+// A checkpoint of 160 MB of pages has as many chunks.
+func TestManyObjectsTakeFewTransactions(t *testing.T) {
+	s := openNew(t)
+	objects := make(map[volume.Hash][]byte)
+	for i := range 161 {
+		b := bytes.Repeat([]byte{byte(i), 1}, 6000)
+		objects[volume.HashOf(b)] = b
+	}
+	before := s.db.MaxVersion()
+	must(t, s.PutObjects(objects))
+	if n := s.db.MaxVersion() - before; n == 0 || n > 2 {
+		t.Errorf("they took %d transactions", n)
+	}
+	for sum, b := range objects {
+		if got, err := s.Object(sum); err != nil || !bytes.Equal(got, b) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	}
+}
