@@ -193,17 +193,14 @@ func (g *graft) putRemote(t rapid.TB, lsn volume.LSN, c volume.Commit, seed uint
 	id := volume.NewSegmentID()
 	pages := c.Pages()
 	c.Volume, c.LSN = g.head.State().Remote, lsn
-	change := store.Change{}
 	if c.Segments = nil; !pages.IsEmpty() {
 		c.Segments = []volume.Segment{{ID: id, Pages: pages}}
-		change.Segments = []volume.SegmentState{{Volume: c.Volume, LSN: lsn, Segment: c.Segments[0]}}
 	}
 	rec, err := volume.EncodeCommit(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	change.Commits = []volume.Record{rec}
-	if err := g.store.Apply(change); err != nil {
+	if err := g.store.Apply(store.Change{Commits: []volume.Record{rec}}); err != nil {
 		t.Fatal(err)
 	}
 	for p := range pages.All() {

@@ -171,6 +171,12 @@ func (r *fakeRoot) Leaf(ctx context.Context, n volume.LeafIdx, fetch bool) (*vol
 	return r.root.Leaf(ctx, n)
 }
 
+func (f *fakeSource) has(ref store.PageRef) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.pages[pageKey{ref.Segment, ref.Idx}] != nil
+}
+
 func (f *fakeSource) put(id volume.SegmentID, p volume.PageIdx, page *volume.Page) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

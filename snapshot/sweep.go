@@ -78,7 +78,7 @@ func (hs *Heads) mark(ctx context.Context) (store.Live, error) {
 		Pages:   store.NewPageRefSet(),
 		Unknown: new(store.LeafSet),
 		Locals:  make(map[volume.VolumeID]volume.LSN),
-		Remotes: make(map[volume.VolumeID]volume.LSN),
+		Remotes: make(map[volume.VolumeID]store.RemoteLog),
 		Objects: make(map[volume.Hash]bool),
 	}
 	grafts, err := hs.store.Grafts()
@@ -112,23 +112,24 @@ func (hs *Heads) mark(ctx context.Context) (store.Live, error) {
 	return live, nil
 }
 
-// markPoints enters what commits of remote Volumes that are in use need: what
-// their page indexes are loaded from, and the logs from the oldest one on.
+// markPoints enters what commits of remote Volumes that are in use need: the records,
+// and what their page indexes are loaded from. What comes after the newest of a
+// Volume was fetched, and stays.
 func (hs *Heads) markPoints(live store.Live, points map[Point]bool) error {
-	oldest := make(map[volume.VolumeID]volume.LSN)
 	for p := range points {
 		if p.IsZero() {
 			continue
 		}
-		if l, ok := oldest[p.Volume]; !ok || p.LSN < l {
-			oldest[p.Volume] = p.LSN
+		log := live.Remotes[p.Volume]
+		if log.Before == nil {
+			log.Before = make(map[volume.LSN]bool)
 		}
+		log.Before[p.LSN] = true
+		log.From = max(log.From, p.LSN)
+		live.Remotes[p.Volume] = log
 		if err := hs.remote.Objects(p, func(sum volume.Hash) { live.Objects[sum] = true }); err != nil {
 			return err
 		}
-	}
-	for v := range live.Remotes {
-		live.Remotes[v] = oldest[v]
 	}
 	return nil
 }
@@ -170,9 +171,9 @@ func (hs *Heads) uses(live store.Live) []use {
 
 // addVolumes enters the remote Volumes of a Graft.
 func (u *use) addVolumes(g *volume.GraftState, live store.Live) {
-	live.Remotes[g.Remote] = 0
+	live.Remotes[g.Remote] = store.RemoteLog{}
 	if !g.Parent.IsZero() {
-		live.Remotes[g.Parent] = 0
+		live.Remotes[g.Parent] = store.RemoteLog{}
 		u.points = append(u.points, Point{g.Parent, g.ParentLSN})
 	}
 }

@@ -23,6 +23,7 @@ func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
 
 // pull is Pull with one of the ways to advance.
 func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(context.Context, volume.LSN) error) (Pulled, error) {
+	defer r.store.HoldVolume(h.State().Remote)() // what is fetched may be older than what others use by then
 	got, err := r.Fetch(ctx, h)
 	if errors.Is(err, ErrNoRemote) {
 		return Pulled{}, err

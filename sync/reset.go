@@ -14,6 +14,7 @@ import (
 // by now, ErrPending that a push has no known outcome; nothing changed then. It
 // waits for the open Writer.
 func (r *Remote) Reset(ctx context.Context, h *snapshot.Head, local volume.LSN) (Pulled, error) {
+	defer r.store.HoldVolume(h.State().Remote)() // what is fetched may be older than what others use by then
 	got, err := r.Fetch(ctx, h)
 	if err != nil {
 		return Pulled{}, fmt.Errorf("reset: %w", err)

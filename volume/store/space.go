@@ -212,9 +212,19 @@ type Live struct {
 	Pages   *PageRefSet
 	Unknown *LeafSet                       // every page of such a leaf stays, of whatever Segment
 	Locals  map[volume.VolumeID]volume.LSN // local Volumes, and the oldest commit that stays of each
-	Remotes map[volume.VolumeID]volume.LSN // the same of remote ones; zero: all commits stay
+	Remotes map[volume.VolumeID]RemoteLog  // remote Volumes
 	Objects map[volume.Hash]bool           // cached objects
 }
+
+// RemoteLog says which commits of a remote Volume stay. A log of a remote Volume may
+// have gaps anyway: a fetch jumps.
+type RemoteLog struct {
+	From   volume.LSN          // it and all later ones; zero: all
+	Before map[volume.LSN]bool // those of the earlier ones
+}
+
+// stays tells whether commit l stays.
+func (g RemoteLog) stays(l volume.LSN) bool { return l >= g.From || g.Before[l] }
 
 // has tells whether a page stays.
 func (l *Live) has(ref PageRef) bool {

@@ -111,26 +111,30 @@ func (w *sweeper) pages(ctx context.Context) error {
 // locals removes the commits of local Volumes that are older than those that
 // stay.
 func (w *sweeper) locals(ctx context.Context) error {
-	return w.older(w.live.Locals, func(_ volume.VolumeID, key []byte) error { return w.gather(ctx, key) })
-}
-
-// older calls fn with the key of each commit of some Volumes that is older than
-// those that stay, in order. What is young it passes over.
-func (w *sweeper) older(oldest map[volume.VolumeID]volume.LSN, fn func(v volume.VolumeID, key []byte) error) error {
 	it := w.iterator([]byte{spaceLog})
 	defer it.Close()
-	for v, oldest := range oldest {
-		if w.store.space.isYoung(v) {
-			continue
+	for v, oldest := range w.live.Locals {
+		if err := w.older(it, v, oldest, func(_ volume.LSN, key []byte) error { return w.gather(ctx, key) }); err != nil {
+			return err
 		}
-		prefix := keyLogOf(v)
-		for it.Seek(prefix); it.ValidForPrefix(prefix); it.Next() {
-			if _, l, ok := parseKeyLog(it.Item().Key()); !ok || l >= oldest {
-				break
-			}
-			if err := fn(v, it.Item().Key()); err != nil {
-				return err
-			}
+	}
+	return nil
+}
+
+// older calls fn with each commit of a Volume before LSN to, in order, unless the
+// Volume is young. it goes through the logs.
+func (w *sweeper) older(it *badger.Iterator, v volume.VolumeID, to volume.LSN, fn func(l volume.LSN, key []byte) error) error {
+	if w.store.space.isYoung(v) {
+		return nil
+	}
+	prefix := keyLogOf(v)
+	for it.Seek(prefix); it.ValidForPrefix(prefix); it.Next() {
+		_, l, ok := parseKeyLog(it.Item().Key())
+		if !ok || l >= to {
+			break
+		}
+		if err := fn(l, it.Item().Key()); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -199,28 +203,12 @@ func (w *sweeper) delete() error {
 }
 
 // remotes removes the logs of Volumes that are in no use, and then what is known
-// of their Segments; of the others it removes the commits that are older than
-// those that stay. Somebody may begin to use such a Volume again meanwhile,
-// and builds on what is left: so a log goes newest commit first, and the states
-// of Segments when no commit names them.
+// of their Segments; of the others it removes the commits that do not stay.
+// Somebody may begin to use such a Volume again meanwhile, and builds on what is
+// left: so a log goes newest commit first, and the states of Segments when no
+// commit names them.
 func (w *sweeper) remotes(ctx context.Context) error {
-	logs := make(map[volume.VolumeID][]volume.LSN)
-	add := func(v volume.VolumeID, key []byte) error {
-		_, l, ok := parseKeyLog(key)
-		if !ok {
-			return corruptf("key %q of the log", key)
-		}
-		logs[v] = append(logs[v], l)
-		return nil
-	}
-	err := w.keysOf(spaceLog, func(v volume.VolumeID) bool {
-		_, local := w.live.Locals[v]
-		_, remote := w.live.Remotes[v]
-		return !local && !remote
-	}, add)
-	if err == nil {
-		err = w.older(w.live.Remotes, add)
-	}
+	logs, err := w.deadLogs()
 	if err != nil {
 		return err
 	}
@@ -241,9 +229,44 @@ func (w *sweeper) remotes(ctx context.Context) error {
 	return w.segments()
 }
 
+// deadLogs gives the commits of remote Volumes that do not stay, oldest first.
+func (w *sweeper) deadLogs() (map[volume.VolumeID][]volume.LSN, error) {
+	logs := make(map[volume.VolumeID][]volume.LSN)
+	err := w.keysOf(spaceLog, func(v volume.VolumeID) bool {
+		_, local := w.live.Locals[v]
+		_, remote := w.live.Remotes[v]
+		return !local && !remote
+	}, func(v volume.VolumeID, key []byte) error {
+		_, l, ok := parseKeyLog(key)
+		if !ok {
+			return corruptf("key %q of the log", key)
+		}
+		logs[v] = append(logs[v], l)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	it := w.iterator([]byte{spaceLog})
+	defer it.Close()
+	for v, log := range w.live.Remotes {
+		err := w.older(it, v, log.From, func(l volume.LSN, _ []byte) error {
+			if !log.stays(l) {
+				logs[v] = append(logs[v], l)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return logs, nil
+}
+
 // segments removes what is known of the Segments of remote Volumes that are in
-// no use, and the aliases whose pages are all dead. A state that somebody
-// writes meanwhile may get a dead alias back: its pages are fetched then.
+// no use, and of Segments whose last alias goes, and the aliases whose pages are all
+// dead. A state that somebody writes meanwhile may get a dead alias back: its pages
+// are fetched then.
 func (w *sweeper) segments() error {
 	gone := make(map[volume.VolumeID][][]byte)
 	err := w.keys([]byte{spaceSegment}, func(item *badger.Item) error {
@@ -255,8 +278,10 @@ func (w *sweeper) segments() error {
 		if err != nil {
 			return fmt.Errorf("read state of a segment: %w", err)
 		}
-		if _, live := w.live.Remotes[state.Volume]; live || w.store.space.isYoung(state.Volume) {
-			return w.trimAliases(state)
+		_, live := w.live.Remotes[state.Volume]
+		young := w.store.space.isYoung(state.Volume)
+		if kept := w.liveAliases(state); young || live && len(kept) > 0 {
+			return w.trimAliases(state, kept)
 		}
 		gone[state.Volume] = append(gone[state.Volume], item.KeyCopy(nil))
 		return nil
@@ -299,8 +324,9 @@ func (w *sweeper) deleteOf(v volume.VolumeID) error {
 	return w.delete()
 }
 
-func (w *sweeper) trimAliases(state volume.SegmentState) error {
-	kept := slices.DeleteFunc(slices.Clone(state.Aliases), func(a volume.Alias) bool {
+// liveAliases gives the aliases of a Segment with a page that stays.
+func (w *sweeper) liveAliases(state volume.SegmentState) []volume.Alias {
+	return slices.DeleteFunc(slices.Clone(state.Aliases), func(a volume.Alias) bool {
 		for p := range a.Pages.All() {
 			if w.live.has(PageRef{a.Segment, p}) {
 				return false
@@ -308,6 +334,11 @@ func (w *sweeper) trimAliases(state volume.SegmentState) error {
 		}
 		return true
 	})
+}
+
+// trimAliases leaves a Segment those aliases alone, unless its state was written
+// since.
+func (w *sweeper) trimAliases(state volume.SegmentState, kept []volume.Alias) error {
 	if len(kept) == len(state.Aliases) {
 		return nil
 	}

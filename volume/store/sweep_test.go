@@ -165,7 +165,7 @@ func (m *sweptStore) draw(t *rapid.T) sweepAway {
 	a := sweepAway{
 		live: Live{
 			Pages: NewPageRefSet(), Unknown: new(LeafSet), Objects: make(map[volume.Hash]bool),
-			Locals: make(map[volume.VolumeID]volume.LSN), Remotes: make(map[volume.VolumeID]volume.LSN),
+			Locals: make(map[volume.VolumeID]volume.LSN), Remotes: make(map[volume.VolumeID]RemoteLog),
 		},
 		young:   make(map[[16]byte]bool),
 		objects: make(map[volume.Hash]bool),
@@ -189,7 +189,8 @@ func (m *sweptStore) draw(t *rapid.T) sweepAway {
 		case 0:
 			a.live.Locals[v] = volume.LSN(rapid.Uint64Range(1, 6).Draw(t, "oldest"))
 		case 1:
-			a.live.Remotes[v] = volume.LSN(rapid.Uint64Max(6).Draw(t, "oldest"))
+			before := rapid.MapOf(rapid.Map(rapid.Uint64Range(1, 5), func(l uint64) volume.LSN { return volume.LSN(l) }), rapid.Just(true))
+			a.live.Remotes[v] = RemoteLog{From: volume.LSN(rapid.Uint64Max(6).Draw(t, "from")), Before: before.Draw(t, "before")}
 		}
 	}
 	for id := range m.held {
@@ -210,8 +211,8 @@ func (a sweepAway) leaves(m *sweptStore, key string) bool {
 		return a.live.Pages.Contains(ref) || unknown || a.young[ref.Segment]
 	case spaceLog:
 		_, l, _ := parseKeyLog([]byte(key))
-		since, remote := a.live.Remotes[of]
-		return a.young[of] || local && l >= oldest || remote && l >= since
+		log, remote := a.live.Remotes[of]
+		return a.young[of] || local && l >= oldest || remote && (l >= log.From || log.Before[l])
 	case spaceObject:
 		sum, _ := parseKeyObject([]byte(key))
 		return a.live.Objects[sum] || a.objects[sum]
@@ -241,6 +242,11 @@ func (m *sweptStore) swept(t *rapid.T, a sweepAway) {
 					break
 				}
 			}
+		}
+		if len(kept) == 0 && !a.young[state.Volume] {
+			delete(m.has, string(keySegment(id)))
+			delete(m.states, id)
+			continue
 		}
 		state.Aliases = kept
 		m.states[id] = state
