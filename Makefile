@@ -4,6 +4,7 @@ GO        ?= go
 STATIC     = $(GO) tool -modfile=tools.mod staticcheck
 TARGETS    = linux/amd64 linux/arm64 windows/amd64 darwin/arm64 android/arm64
 FUZZTIME  ?= 5s
+WASM2GO    = -tags graft_wasm2go
 
 # Where the real S3 servers are that tests start if they are there (internal/testserver looks in the same place).
 CACHE          = $(or $(XDG_CACHE_HOME),$(firstword $(wildcard $(HOME)/Library/Caches) $(HOME)/.cache))
@@ -12,9 +13,9 @@ export GRAFT_SERVERS
 MINIO          = github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 VERSITY        = github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
-.PHONY: check format vet staticcheck tidy test race toxic fuzz bench cross servers generate generated rename
+.PHONY: check format vet staticcheck tidy test race wasm2go toxic fuzz bench cross servers generate generated rename
 
-check: format vet staticcheck tidy cross test race toxic fuzz bench generated
+check: format vet staticcheck tidy cross test race wasm2go toxic fuzz bench generated
 
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
@@ -31,6 +32,8 @@ tidy:
 	$(GO) mod tidy -diff
 	$(GO) -C bench mod tidy -diff
 	$(GO) -C internal/toxitest mod tidy -diff
+	$(GO) -C internal/wasm2go mod tidy -diff
+	$(GO) mod tidy -modfile=go.wasm2go.mod -diff
 
 # The README's command.
 test:
@@ -38,6 +41,12 @@ test:
 
 race:
 	$(GO) test -race -shuffle=on ./...
+
+# All tests on the other engine, and programs that are built for it (docs/adr/0014).
+wasm2go:
+	$(GO) vet -modfile=go.wasm2go.mod $(WASM2GO) ./...
+	$(GO) test -modfile=go.wasm2go.mod $(WASM2GO) ./...
+	$(GO) -C internal/wasm2go test $(WASM2GO) ./...
 
 # Buckets over bad lines.
 toxic:
@@ -93,6 +102,8 @@ rename:
 	$(GO) mod edit -module "$(MODULE)" && \
 	$(GO) mod edit -module "$(MODULE)/bench" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../" bench/go.mod && \
 	$(GO) mod edit -module "$(MODULE)/internal/toxitest" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../../" internal/toxitest/go.mod && \
+	$(GO) mod edit -module "$(MODULE)/internal/wasm2go" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../../" internal/wasm2go/go.mod && \
+	$(GO) mod edit -module "$(MODULE)" go.wasm2go.mod && \
 	$(GO) mod edit -module "$(MODULE)/tools" tools.mod
 	find . -name '*.old' -delete
 	gofmt -w .

@@ -1,8 +1,6 @@
 package vfs
 
 import (
-	"errors"
-	"path/filepath"
 	"testing"
 
 	"graft"
@@ -38,26 +36,6 @@ func TestTexts(t *testing.T) {
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
-		}
-	}
-}
-
-func TestCacheDir(t *testing.T) {
-	home := func() (string, error) { return "cache", nil }
-	none := func() (string, error) { return "", errors.New("no home") }
-	for _, c := range []struct {
-		env  string
-		home func() (string, error)
-		want string
-	}{
-		{"", home, filepath.Join("cache", "graft", "wazero")},
-		{"off", home, ""},
-		{"elsewhere", home, "elsewhere"},
-		{"elsewhere", none, "elsewhere"},
-		{"", none, ""},
-	} {
-		if got := cacheDir(c.env, c.home); got != c.want {
-			t.Errorf("%q: %q, want %q", c.env, got, c.want)
 		}
 	}
 }

@@ -21,6 +21,11 @@
 // EXTRA. With NORMAL and OFF it does not: a killed process loses nothing then, a
 // power cut the newest commits, up to a moment before which it loses none.
 //
+// Built with the tag graft_wasm2go the package runs on go-sqlite3 from v0.33 on,
+// where SQLite is Go code; without it on v0.32, where wazero runs it. With the tag
+// FTS5 and RTREE are packages that a program registers. Mobile builds want the tag:
+// wazero has no compiler there.
+//
 // Temporary files are held in memory up to 4 MiB, then in the data directory.
 // Rollback journals refer to the Snapshot that a transaction stands on, and so
 // take little. Neither is ever synced.
