@@ -15,6 +15,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if name := os.Getenv(tortureEnv); name != "" {
+		os.Exit(tortured(name))
+	}
 	if os.Getenv(holderEnv) != "" {
 		holdDirectory()
 		return
