@@ -1,6 +1,8 @@
 package graft
 
 import (
+	"context"
+
 	"graft/objstore"
 	"graft/snapshot"
 	graftsync "graft/sync"
@@ -27,6 +29,8 @@ type (
 
 	Fetched     = graftsync.Fetched
 	Hydrated    = graftsync.Hydrated
+	Phase       = graftsync.Phase
+	Progress    = graftsync.Progress
 	Pulled      = graftsync.Pulled
 	Pushed      = graftsync.Pushed
 	Status      = graftsync.Status
@@ -38,6 +42,23 @@ type (
 
 // PageSize is the size of every page, in bytes.
 const PageSize = volume.PageSize
+
+// What an operation that reports its progress is busy with.
+const (
+	PhaseResolve    = graftsync.PhaseResolve
+	PhaseFind       = graftsync.PhaseFind
+	PhaseIndex      = graftsync.PhaseIndex
+	PhasePages      = graftsync.PhasePages
+	PhaseCheckpoint = graftsync.PhaseCheckpoint
+	PhaseCommit     = graftsync.PhaseCommit
+	PhaseDone       = graftsync.PhaseDone
+)
+
+// WithProgress gives a context whose operations tell fn how far they are: see
+// [graftsync.WithProgress].
+func WithProgress(ctx context.Context, fn func(Progress)) context.Context {
+	return graftsync.WithProgress(ctx, fn)
+}
 
 // ParseVolumeID reads the text form of a VolumeID.
 func ParseVolumeID(text string) (VolumeID, error) { return volume.ParseVolumeID(text) }

@@ -76,3 +76,37 @@ func Example() {
 	// pushed as LSN 1
 	// hello, from 1 page
 }
+
+// The context of an operation takes the function that its progress is told to.
+func ExampleWithProgress() {
+	dir, err := os.MkdirTemp("", "graft-example-*")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	db, err := graft.Open(context.Background(), dir, &graft.Options{Remote: "mem://progress"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	notes, err := db.Graft(context.Background(), "notes")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = notes.Update(context.Background(), func(w *graft.Writer) error {
+		return w.Write(1, &graft.Page{'h', 'i'})
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := graft.WithProgress(context.Background(), func(p graft.Progress) {
+		if p.Phase == graft.PhaseDone {
+			fmt.Printf("%s: %d of %d pages by %d request\n", p.Op, p.Pages, p.TotalPages, p.Requests)
+		}
+	})
+	if _, err := notes.Push(ctx); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// push: 1 of 1 pages by 1 request
+}

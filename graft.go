@@ -138,6 +138,9 @@ func openDirectory(ctx context.Context, path string, o Options) (_ *directory, e
 	d.heads.Start(d.store, d.remote)
 	auto, stop := context.WithCancel(context.Background())
 	d.stop = stop
+	if o.Progress != nil {
+		auto = WithProgress(auto, o.Progress)
+	}
 	go func() {
 		defer close(d.stopped)
 		if o.AutoSync > 0 {

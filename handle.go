@@ -131,10 +131,9 @@ func (g *Graft) Push(ctx context.Context) (Pushed, error) {
 
 // Hydrate gets all pages of the newest Snapshot that are not stored here, so that
 // it can be read without the bucket. Pages that were fetched stay when it is cut
-// short. report, which may be nil, is called after each step, from several
-// goroutines.
-func (g *Graft) Hydrate(ctx context.Context, report func(Hydrated)) (Hydrated, error) {
-	return g.dir.remote.Hydrate(ctx, g.head.Load(), report)
+// short.
+func (g *Graft) Hydrate(ctx context.Context) (Hydrated, error) {
+	return g.dir.remote.Hydrate(ctx, g.head.Load())
 }
 
 // Audit counts the pages of the remote Volume at the SyncPoint that are stored

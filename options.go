@@ -31,6 +31,11 @@ type Options struct {
 	// Zero: never.
 	AutoSync time.Duration
 
+	// Progress gets how far each operation of AutoSync is, as [WithProgress]
+	// says; an idle Graft has one pull for each interval. It must not close the
+	// DB. As the Logger, it is what was given by who opened the directory first.
+	Progress func(Progress)
+
 	// PageCache bounds the cache of pages in memory, in bytes. Zero: 32 MiB.
 	PageCache int64
 

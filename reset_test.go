@@ -58,7 +58,7 @@ func TestHydratedGraftNeedsNoBucket(t *testing.T) {
 	remote := push(t, a)
 	b := graftOf(t, openDB(t, t.TempDir(), opts), "main")
 	must(t, b.Clone(ctx, remote))
-	got, err := b.Hydrate(ctx, nil)
+	got, err := b.Hydrate(ctx)
 	must(t, err)
 	if got.Done != 300 || got.Total != 300 {
 		t.Errorf("hydrated %+v", got)

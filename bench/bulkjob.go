@@ -46,7 +46,7 @@ func withGraft(ctx context.Context, j job, f func(*graft.Graft) (outcome, error)
 func hydrateJob(ctx context.Context, j job) (outcome, error) {
 	return withGraft(ctx, j, func(g *graft.Graft) (outcome, error) {
 		return hydrated(ctx, g, func(ctx context.Context) error {
-			_, err := g.Hydrate(ctx, nil)
+			_, err := g.Hydrate(ctx)
 			return err
 		})
 	})

@@ -23,10 +23,12 @@ type Fetched struct {
 // Fetch learns the newest commit of the remote Volume of h's Graft and stores its
 // record; it fetches no page and moves no Graft. One request says that there is
 // nothing new, a few find the newest commit, however many there are.
-func (r *Remote) Fetch(ctx context.Context, h *snapshot.Head) (Fetched, error) {
+func (r *Remote) Fetch(ctx context.Context, h *snapshot.Head) (got Fetched, err error) {
 	if r.bucket == nil {
 		return Fetched{}, ErrNoRemote
 	}
+	ctx, end := begin(ctx, "fetch", h.State().Local)
+	defer end(&err)
 	unlock, err := h.LockSync(ctx)
 	if err != nil {
 		return Fetched{}, err
@@ -41,6 +43,7 @@ func (r *Remote) Fetch(ctx context.Context, h *snapshot.Head) (Fetched, error) {
 }
 
 func (r *Remote) fetchVolume(ctx context.Context, v volume.VolumeID) (Fetched, error) {
+	meterOf(ctx).phase(PhaseFind)
 	rv, err := r.lockVolume(ctx, v)
 	if err != nil {
 		return Fetched{}, err

@@ -44,9 +44,10 @@ func newFlights[T any]() *flights[T] {
 }
 
 // do gives the result of the request for key that is under way, or else of
-// fetch, which is called with a context of its own.
+// fetch, which is called with a context of its own. The request is progress of the
+// operation that made it.
 func (fs *flights[T]) do(ctx context.Context, key volume.Hash, fetch func(context.Context) (T, error)) (none T, err error) {
-	f, err := fs.join(key, fetch)
+	f, err := fs.join(key, meterOf(ctx), fetch)
 	if err != nil {
 		return none, err
 	}
@@ -59,7 +60,7 @@ func (fs *flights[T]) do(ctx context.Context, key volume.Hash, fetch func(contex
 	}
 }
 
-func (fs *flights[T]) join(key volume.Hash, fetch func(context.Context) (T, error)) (*flight[T], error) {
+func (fs *flights[T]) join(key volume.Hash, m *meter, fetch func(context.Context) (T, error)) (*flight[T], error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.mu.closed {
@@ -67,7 +68,7 @@ func (fs *flights[T]) join(key volume.Hash, fetch func(context.Context) (T, erro
 	}
 	f := fs.mu.under[key]
 	if f == nil {
-		ctx, cancel := context.WithCancel(fs.ctx)
+		ctx, cancel := context.WithCancel(withMeter(fs.ctx, m))
 		f = &flight[T]{done: make(chan struct{}), cancel: cancel}
 		fs.mu.under[key] = f
 		fs.wg.Go(func() {

@@ -16,42 +16,54 @@ type Hydrated struct {
 
 // Hydrate gets all pages of the newest Snapshot of h's Graft that are not stored
 // here, neighbours together and several requests at a time. What is here stays
-// when it is cut short, and need not be fetched again. report, which may be nil,
-// is called after each step, from several goroutines.
-func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head, report func(Hydrated)) (Hydrated, error) {
+// when it is cut short, and is not fetched again.
+func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head) (got Hydrated, err error) {
+	ctx, end := begin(ctx, "hydrate", h.State().Local)
+	defer end(&err)
 	_, pinned := h.Pin()
 	defer pinned.Close()
 	at := pinned.Snapshot().Point()
 	if at.IsZero() {
-		return Hydrated{}, nil
+		return got, nil
 	}
 	if r.bucket == nil {
-		return Hydrated{}, ErrNoRemote
+		return got, ErrNoRemote
 	}
+	meterOf(ctx).phase(PhaseIndex)
 	x, err := r.index(at)
 	if err != nil {
-		return Hydrated{}, err
+		return got, err
 	}
 	leaves, err := x.leaves(ctx)
 	if err != nil {
-		return Hydrated{}, err
+		return got, err
 	}
 	if err := x.loadChunks(ctx, leaves); err != nil {
-		return Hydrated{}, err
+		return got, err
 	}
 	missing, frames, err := r.missing(ctx, x, leaves, pinned.Snapshot().Root())
 	if err != nil {
-		return Hydrated{}, err
+		return got, err
 	}
-	var done atomic.Int64
-	total := Hydrated{Total: missing}
+	got.Total = missing
+	got.Done, err = r.getFrames(ctx, at, frames, missing)
+	return got, err
+}
+
+// getFrames gets frames and stores their pages, of which so many are wanted. It
+// gives how many of these are here then.
+func (r *Remote) getFrames(ctx context.Context, at snapshot.Point, frames []frameWant, pages int) (int, error) {
 	parts := make([]part, 0, len(frames))
 	wanted := make(map[volume.Hash]frameWant, len(frames))
 	for _, f := range frames {
 		parts = append(parts, partOf(at, f.frame))
 		wanted[f.frame.Sum] = f
 	}
-	err = r.getParts(ctx, parts, func(s span, b []byte) error {
+	spans := coalesce(parts)
+	meterOf(ctx).phase(PhasePages)
+	meterOf(ctx).expect(spanBytes(spans), pages)
+	var done atomic.Int64
+	err := r.getSpans(ctx, spans, func(s span, b []byte) error {
 		n := 0
 		pages := make(map[volume.SegmentID][]volume.PageEntry)
 		for _, p := range s.parts {
@@ -69,14 +81,11 @@ func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head, report func(Hydr
 				return err
 			}
 		}
-		sum := done.Add(int64(n))
-		if report != nil {
-			report(Hydrated{Done: int(sum), Total: missing})
-		}
+		done.Add(int64(n))
+		meterOf(ctx).moved(n)
 		return nil
 	})
-	total.Done = int(done.Load())
-	return total, err
+	return int(done.Load()), err
 }
 
 // frameWant is a frame with how many of its pages are wanted.

@@ -256,7 +256,7 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 			return err
 		}
 	}
-	return x.r.getParts(ctx, absent, func(s span, b []byte) error {
+	return x.r.getSpans(ctx, coalesce(absent), func(s span, b []byte) error {
 		chunks := make(map[volume.Hash][]byte, len(s.parts))
 		for _, p := range s.parts {
 			chunk := s.of(p, b)

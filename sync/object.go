@@ -123,10 +123,18 @@ func (s *span) of(p part, b []byte) []byte {
 	return b[p.offset-s.offset : p.offset-s.offset+p.length]
 }
 
-// getParts reads parts, neighbours together and several ranges at a time, and calls
-// fn with each range, from several goroutines. It ends with the first error.
-func (r *Remote) getParts(ctx context.Context, parts []part, fn func(s span, b []byte) error) error {
-	if len(parts) == 0 {
+// spanBytes is how many bytes ranges have in all.
+func spanBytes(spans []span) (n int64) {
+	for _, s := range spans {
+		n += s.end - s.offset
+	}
+	return n
+}
+
+// getSpans reads ranges, several at a time, and calls fn with each, from several
+// goroutines. It ends with the first error.
+func (r *Remote) getSpans(ctx context.Context, spans []span, fn func(s span, b []byte) error) error {
+	if len(spans) == 0 {
 		return nil
 	}
 	if r.bucket == nil {
@@ -134,7 +142,7 @@ func (r *Remote) getParts(ctx context.Context, parts []part, fn func(s span, b [
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(maxRequests)
-	for _, s := range coalesce(parts) {
+	for _, s := range spans {
 		if ctx.Err() != nil {
 			break
 		}

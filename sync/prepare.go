@@ -62,11 +62,14 @@ func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapsho
 	var own volume.PageTable
 	var frames []byte
 	if !pages.IsEmpty() {
+		meterOf(ctx).phase(PhasePages)
+		meterOf(ctx).expect(0, pages.Len())
 		if own, frames, err = r.addSegment(ctx, &c, plan, pages.Len(), p); err != nil {
 			return err
 		}
 	}
 	if r.needsCheckpoint(&c, own) {
+		meterOf(ctx).phase(PhaseCheckpoint)
 		chosen := bundle(ctx, pinned, func(p volume.PageIdx) (volume.SegmentID, bool) { return l.segmentOf(ctx, &c, own, p) })
 		if err := r.addCheckpoint(ctx, l, &c, own, chosen, p); err != nil {
 			return err
@@ -102,7 +105,7 @@ func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot
 	id := volume.NewSegmentID()
 	if n <= maxInlinePages {
 		var object bytes.Buffer
-		sw, seg, err := r.writeSegment(&object, id, plan)
+		sw, seg, err := r.writeSegment(&object, id, plan, func(int) {})
 		if err != nil {
 			return own, nil, err
 		}
@@ -129,9 +132,10 @@ func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot
 // upload streams the pages of a rollup into the object of Segment id. The same
 // rollup gives the same bytes.
 func (r *Remote) upload(ctx context.Context, id volume.SegmentID, plan snapshot.Rollup) (seg volume.Segment, index volume.FrameIndex, err error) {
+	wrote := further(meterOf(ctx).moved)
 	err = r.bucket.Upload(ctx, id.Key(), func(w io.Writer) error {
 		var sw *volume.SegmentWriter
-		if sw, seg, err = r.writeSegment(w, id, plan); err == nil {
+		if sw, seg, err = r.writeSegment(w, id, plan, wrote); err == nil {
 			index = sw.Index()
 		}
 		return err
@@ -140,8 +144,9 @@ func (r *Remote) upload(ctx context.Context, id volume.SegmentID, plan snapshot.
 }
 
 // writeSegment writes the pages of a rollup as a Segment to w. Pages are read from
-// the store while those before them are compressed.
-func (r *Remote) writeSegment(w io.Writer, id volume.SegmentID, plan snapshot.Rollup) (*volume.SegmentWriter, volume.Segment, error) {
+// the store while those before them are compressed; wrote is called with how many
+// are written.
+func (r *Remote) writeSegment(w io.Writer, id volume.SegmentID, plan snapshot.Rollup, wrote func(pages int)) (*volume.SegmentWriter, volume.Segment, error) {
 	sw := volume.NewSegmentWriter(w, id)
 	done := make(chan struct{})
 	pages := make(chan []volume.PageEntry, 4)
@@ -153,12 +158,15 @@ func (r *Remote) writeSegment(w io.Writer, id volume.SegmentID, plan snapshot.Ro
 	})
 	defer reading.Wait()
 	defer close(done)
+	n := 0
 	for entries := range pages {
 		for _, e := range entries {
 			if err := sw.Add(e.Idx, e.Page); err != nil {
 				return nil, volume.Segment{}, err
 			}
 		}
+		n += len(entries)
+		wrote(n)
 	}
 	if readErr != nil {
 		return nil, volume.Segment{}, readErr
@@ -214,8 +222,10 @@ func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Ro
 			}
 			continue
 		}
+		meterOf(ctx).phase(PhasePages)
+		wrote := further(meterOf(ctx).moved)
 		err := r.bucket.Upload(ctx, seg.ID.Key(), func(w io.Writer) error {
-			_, got, err := r.writeSegment(w, seg.ID, plan)
+			_, got, err := r.writeSegment(w, seg.ID, plan, wrote)
 			if err == nil && (got.Footer != seg.Footer || !slices.Equal(got.Frames.Sums(), seg.Frames.Sums())) {
 				err = fmt.Errorf("%w: segment %s comes out otherwise than it was pushed", volume.ErrCorrupt, seg.ID) // and nothing is put
 			}

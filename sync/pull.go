@@ -22,7 +22,9 @@ func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
 }
 
 // pull is Pull with one of the ways to advance.
-func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(context.Context, volume.LSN) error) (Pulled, error) {
+func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(context.Context, volume.LSN) error) (moved Pulled, err error) {
+	ctx, end := begin(ctx, "pull", h.State().Local)
+	defer end(&err)
 	defer r.store.HoldVolume(h.State().Remote)() // what is fetched may be older than what others use by then
 	got, err := r.Fetch(ctx, h)
 	if errors.Is(err, ErrNoRemote) {
@@ -32,7 +34,7 @@ func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(contex
 		return Pulled{}, fmt.Errorf("pull: %w", err)
 	}
 	st := h.State()
-	moved := Pulled{From: st.SyncPoint.Remote, To: st.SyncPoint.Remote}
+	moved = Pulled{From: st.SyncPoint.Remote, To: st.SyncPoint.Remote}
 	if got.Head <= st.SyncPoint.Remote {
 		return moved, nil
 	}
@@ -65,6 +67,7 @@ func divergence(op string, h *snapshot.Head, remote volume.LSN) error {
 
 // findVolume is a fetch of a Volume of which nothing may be known.
 func (r *Remote) findVolume(ctx context.Context, v volume.VolumeID) (Fetched, error) {
+	meterOf(ctx).phase(PhaseFind)
 	rv, err := r.lockVolume(ctx, v)
 	if err != nil {
 		return Fetched{}, err
@@ -82,7 +85,9 @@ func (r *Remote) findVolume(ctx context.Context, v volume.VolumeID) (Fetched, er
 
 // Clone stores a new Graft of remote Volume v at its newest commit, without a
 // Tag. ErrNoVolume tells that the bucket has no such Volume. No page is fetched.
-func (r *Remote) Clone(ctx context.Context, v volume.VolumeID) (volume.GraftState, error) {
+func (r *Remote) Clone(ctx context.Context, v volume.VolumeID) (g volume.GraftState, err error) {
+	ctx, end := begin(ctx, "clone", volume.VolumeID{})
+	defer end(&err)
 	defer r.store.HoldVolume(v)() // until the Graft refers to it
 	got, err := r.findVolume(ctx, v)
 	if err != nil {
@@ -91,7 +96,7 @@ func (r *Remote) Clone(ctx context.Context, v volume.VolumeID) (volume.GraftStat
 	if got.Head == 0 {
 		return volume.GraftState{}, &volume.Error{Op: "clone", Volume: v, Err: ErrNoVolume}
 	}
-	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: v, SyncPoint: volume.SyncPoint{Remote: got.Head}}
+	g = volume.GraftState{Local: volume.NewVolumeID(), Remote: v, SyncPoint: volume.SyncPoint{Remote: got.Head}}
 	if err := r.store.Apply(store.Change{Grafts: []volume.GraftState{g}}); err != nil {
 		return g, fmt.Errorf("clone: %w", err)
 	}

@@ -43,16 +43,18 @@ type Pushed struct {
 //  6. The LSN is taken: read it. Our bytes are a success, others a divergence.
 //  7. Otherwise the outcome is unknown; the record stays pending.
 //  8. The one attempt that was ever made was refused: the record is not pending.
-func (r *Remote) Push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
+func (r *Remote) Push(ctx context.Context, h *snapshot.Head) (pushed Pushed, err error) {
 	if r.bucket == nil {
 		return Pushed{}, ErrNoRemote
 	}
+	ctx, end := begin(ctx, "push", h.State().Local)
+	defer end(&err)
 	unlock, err := h.LockSync(ctx)
 	if err != nil {
 		return Pushed{}, err
 	}
 	defer unlock()
-	pushed, err := r.push(ctx, h)
+	pushed, err = r.push(ctx, h)
 	if err != nil {
 		return pushed, fmt.Errorf("push: %w", err)
 	}
@@ -99,6 +101,8 @@ func (r *Remote) pushRollup(ctx context.Context, h *snapshot.Head, st snapshot.S
 	err := g.Wait()
 	pending := volume.Pending{Record: p.rec, Local: st.LocalHead}
 	if err == nil {
+		meterOf(ctx).phase(PhaseCommit)
+		meterOf(ctx).expect(int64(len(p.rec.Bytes)), 0)
 		err = h.SetPending(&pending, plan.Sources) // 3
 	}
 	if err != nil {
@@ -174,6 +178,7 @@ func (r *Remote) resolve(ctx context.Context, h *snapshot.Head) error {
 	if st.Pending == nil {
 		return nil
 	}
+	meterOf(ctx).phase(PhaseResolve)
 	p := *st.Pending
 	plan, err := rollup(h, st, p.Local)
 	if err != nil {

@@ -39,7 +39,7 @@ var (
 // Remote is a bucket seen from one local store. A Remote without a bucket
 // answers everything with ErrNoRemote. It is safe for concurrent use.
 type Remote struct {
-	bucket  *objstore.Bucket // nil: no remote
+	bucket  *bucket // nil: no remote
 	store   *store.Store
 	log     *slog.Logger
 	frames  *flights[[]volume.PageEntry]
@@ -66,8 +66,11 @@ type remoteVolume struct {
 
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
 // closes both after the Remote.
-func NewRemote(bucket *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
-	r := &Remote{maxSince: maxSince, maxPageSet: volume.MaxPageSets, now: time.Now, bucket: bucket, store: st, log: log, frames: newFlights[[]volume.PageEntry](), objects: newFlights[[]byte]()}
+func NewRemote(b *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
+	r := &Remote{maxSince: maxSince, maxPageSet: volume.MaxPageSets, now: time.Now, store: st, log: log, frames: newFlights[[]volume.PageEntry](), objects: newFlights[[]byte]()}
+	if b != nil {
+		r.bucket = &bucket{b}
+	}
 	r.mu.volumes = make(map[volume.VolumeID]*remoteVolume)
 	r.mu.indexes = make(map[snapshot.Point]*index)
 	return r

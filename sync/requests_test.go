@@ -102,12 +102,12 @@ func TestHydrateGetsWhatIsMissing(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := b.remote.Hydrate(ctx, b.head, nil); err == nil {
+	if _, err := b.remote.Hydrate(ctx, b.head); err == nil {
 		t.Error("hydration went through although it was cancelled")
 	}
 	before, err := b.head.RemotePresence(context.Background())
 	b.must(err)
-	got, err := b.remote.Hydrate(context.Background(), b.head, nil)
+	got, err := b.remote.Hydrate(context.Background(), b.head)
 	b.must(err)
 	if got.Done != got.Total || got.Total == 0 {
 		t.Errorf("hydrated %+v", got)
@@ -117,7 +117,7 @@ func TestHydrateGetsWhatIsMissing(t *testing.T) {
 	want := contentOf(t, a)
 	want[2] = "local"
 	b.wantContent(want...)
-	again, err := b.remote.Hydrate(context.Background(), b.head, nil)
+	again, err := b.remote.Hydrate(context.Background(), b.head)
 	if err != nil || again.Total != 0 {
 		t.Errorf("hydrated again: %+v, %v", again, err)
 	}
