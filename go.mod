@@ -8,6 +8,7 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.46.0 // objstore/s3
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.111.0 // objstore/s3
 	github.com/aws/smithy-go v1.28.1 // objstore/s3
+	github.com/cockroachdb/datadriven v1.0.3 // tests: data files
 	github.com/dgraph-io/badger/v4 v4.9.6 // volume/store
 	github.com/dustin/go-humanize v1.0.1 // vfs: sizes in texts
 	github.com/gofrs/flock v0.13.1 // volume/store: one process for each directory
@@ -55,6 +56,7 @@ require (
 	github.com/klauspost/compress v1.18.0 // indirect
 	github.com/mschoch/smat v0.2.0 // indirect
 	github.com/ncruces/julianday v1.0.0 // indirect
+	github.com/pmezard/go-difflib v1.0.1-0.20181226105442-5d4384ee4fb2 // indirect
 	github.com/ryszard/goskiplist v0.0.0-20150312221310-2dfbae5fcf46 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel v1.46.0 // indirect

@@ -144,26 +144,45 @@ func (b *Bucket) List(ctx context.Context, prefix string) iter.Seq2[string, erro
 	return func(yield func(string, error) bool) {
 		token, size := blob.FirstPageToken, firstPage
 		for len(token) > 0 {
-			var page []*blob.ListObject
-			var next []byte
-			err := b.request(ctx, opList, prefix, func(ctx context.Context) (err error) {
-				b.counts.lists.Add(1)
-				page, next, err = b.inner.ListPage(ctx, token, size, &blob.ListOptions{Prefix: b.prefix + prefix})
-				if err == nil && bytes.Equal(next, token) {
-					err = errors.New("the listing does not advance")
-				}
-				return err
-			})
+			page, next, err := b.listPage(ctx, prefix, token, size)
 			if err != nil {
 				yield("", err)
 				return
 			}
-			for _, object := range page {
-				if !yield(strings.TrimPrefix(object.Key, b.prefix), nil) {
+			for _, key := range page {
+				if !yield(key, nil) {
 					return
 				}
 			}
 			token, size = next, nextPages
 		}
 	}
+}
+
+// First returns the first n keys of a listing, at most 1000, or all where there are fewer; whole tells that these are
+// all. It is one request, even if the bucket gives them in smaller pages.
+func (b *Bucket) First(ctx context.Context, prefix string, n int) (keys []string, whole bool, err error) {
+	keys, next, err := b.listPage(ctx, prefix, blob.FirstPageToken, min(n, nextPages))
+	return keys, err == nil && len(next) == 0, err
+}
+
+// listPage requests one page of a listing, and gives the token of the next one; that is empty after the last.
+func (b *Bucket) listPage(ctx context.Context, prefix string, token []byte, size int) (keys []string, next []byte, err error) {
+	var page []*blob.ListObject
+	err = b.request(ctx, opList, prefix, func(ctx context.Context) (err error) {
+		b.counts.lists.Add(1)
+		page, next, err = b.inner.ListPage(ctx, token, size, &blob.ListOptions{Prefix: b.prefix + prefix})
+		if err == nil && bytes.Equal(next, token) {
+			err = errors.New("the listing does not advance")
+		}
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	keys = make([]string, len(page))
+	for i, object := range page {
+		keys[i] = strings.TrimPrefix(object.Key, b.prefix)
+	}
+	return keys, next, nil
 }

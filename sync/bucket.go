@@ -41,6 +41,11 @@ func (b *bucket) List(ctx context.Context, prefix string) iter.Seq2[string, erro
 	}
 }
 
+func (b *bucket) First(ctx context.Context, prefix string, n int) (keys []string, whole bool, err error) {
+	defer meterOf(ctx).request(0)
+	return b.Bucket.First(ctx, prefix, n)
+}
+
 func (b *bucket) PutIfAbsent(ctx context.Context, key string, data []byte) error {
 	err := b.Bucket.PutIfAbsent(ctx, key, data)
 	moved := len(data)

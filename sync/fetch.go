@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -136,22 +137,16 @@ func (r *Remote) parentHash(v volume.VolumeID, l volume.LSN) (volume.Hash, error
 // newest reads the newest commit of v, of which commit known is there unless it is
 // zero. It returns objstore.ErrNotExist when there is none after known.
 //
-// A listing is a hint: it names a commit that exists. Where it was in order that
-// is the newest. Else the newest is searched from there: commits are never
-// deleted, so that whoever finds one missing knows that there are none behind.
+// A listing is a hint: it names commits that exist. Where it is in order, or whole,
+// the newest of them is the head. Else the head is searched from there.
 func (r *Remote) newest(ctx context.Context, v volume.VolumeID, known volume.LSN) (volume.Record, error) {
-	hint, ordered, err := r.hint(ctx, v)
-	if err != nil {
-		return volume.Record{}, err
-	}
+	hint, isHead, err := r.hint(ctx, v)
 	from := max(hint, known)
-	if from == 0 {
-		return volume.Record{}, objstore.ErrNotExist
+	if err == nil && from > 0 && (!isHead || hint < known) {
+		from, err = r.search(ctx, v, from, expectedHead(hint, hintKeys))
 	}
-	if !ordered || hint < known {
-		if from, err = r.search(ctx, v, from); err != nil {
-			return volume.Record{}, err
-		}
+	if err != nil {
+		return volume.Record{}, fmt.Errorf("find the newest commit of volume %s: %w", v, err)
 	}
 	if from == known {
 		return volume.Record{}, objstore.ErrNotExist
@@ -159,58 +154,46 @@ func (r *Remote) newest(ctx context.Context, v volume.VolumeID, known volume.LSN
 	return r.commit(ctx, v, from)
 }
 
-// hintKeys is how many keys of a listing are looked at.
+// hintKeys is how many keys of the log are listed at first.
 const hintKeys = 100
 
 // hint gives the newest commit that the first keys of a listing name, and whether
-// they were in order.
-func (r *Remote) hint(ctx context.Context, v volume.VolumeID) (newest volume.LSN, ordered bool, err error) {
-	prefix, last := volume.LogPrefix(v), ""
-	ordered = true
-	n := 0
-	for key, err := range r.bucket.List(ctx, prefix) {
-		if err != nil {
-			return 0, false, fmt.Errorf("find the newest commit of volume %s: %w", v, err)
-		}
-		ordered = ordered && key > last
-		last = key
-		complement, err := strconv.ParseUint(strings.TrimPrefix(key, prefix), 16, 64)
+// that is the head.
+func (r *Remote) hint(ctx context.Context, v volume.VolumeID) (newest volume.LSN, isHead bool, err error) {
+	keys, whole, err := r.bucket.First(ctx, volume.LogPrefix(v), hintKeys)
+	return newestOf(v, keys), whole || slices.IsSorted(keys), err
+}
+
+// newestOf gives the newest LSN that keys under the log of v name, or zero.
+func newestOf(v volume.VolumeID, keys []string) (newest volume.LSN) {
+	for _, key := range keys {
+		complement, err := strconv.ParseUint(strings.TrimPrefix(key, volume.LogPrefix(v)), 16, 64)
 		if l := volume.LSN(^complement); err == nil && volume.CommitKey(v, l) == key {
 			newest = max(newest, l)
 		}
-		if n++; n == hintKeys || !ordered {
-			break
-		}
 	}
-	return newest, ordered, nil
+	return newest
 }
 
-// search gives the newest commit of v from from on, which exists: it doubles its
-// steps, then halves the distance.
-func (r *Remote) search(ctx context.Context, v volume.VolumeID, from volume.LSN) (volume.LSN, error) {
-	exists := func(l volume.LSN) (bool, error) { return r.bucket.Exists(ctx, volume.CommitKey(v, l)) }
-	low, step := from, volume.LSN(1)
-	for {
-		ok, err := exists(low + step)
+// search gives the newest commit of v from from on, which exists and should be near
+// expected.
+func (r *Remote) search(ctx context.Context, v volume.VolumeID, from, expected volume.LSN) (volume.LSN, error) {
+	s := startSearch(from, expected)
+	for q, ok := s.next(); ok; q, ok = s.next() {
+		key := volume.CommitKey(v, lastOf(q.block, q.bits))
+		if q.list {
+			keys, whole, err := r.bucket.First(ctx, key[:len(key)-int(q.bits/4)], searchKeys)
+			if err != nil {
+				return 0, err
+			}
+			s.listed(q, newestOf(v, keys), whole)
+			continue
+		}
+		there, err := r.bucket.Exists(ctx, key)
 		if err != nil {
-			return 0, fmt.Errorf("find the newest commit of volume %s: %w", v, err)
+			return 0, err
 		}
-		if !ok {
-			break
-		}
-		low, step = low+step, 2*step
+		s.probed(q, there)
 	}
-	for high := low + step; low+1 < high; {
-		middle := low + (high-low)/2
-		ok, err := exists(middle)
-		if err != nil {
-			return 0, fmt.Errorf("find the newest commit of volume %s: %w", v, err)
-		}
-		if ok {
-			low = middle
-		} else {
-			high = middle
-		}
-	}
-	return low, nil
+	return s.newest, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"gocloud.dev/blob"
+
 	"graft/internal/faultbucket"
 	"graft/snapshot"
 	"graft/volume"
@@ -81,14 +83,34 @@ func TestAPullJumpsToTheNewestCommit(t *testing.T) {
 	b.wantContent(contentOf(t, a)...)
 }
 
+// A store that lists in no order costs a listing more, unless one names all
+// commits. The page is one that the newest commit has: others take the checkpoint.
 func TestAStoreThatListsOutOfOrder(t *testing.T) {
-	bucket := faultbucket.New()
-	a, b := longHistory(t, bucket, 150), newMachineOn(t, bucket.Disordered())
-	bucket.Requests()
-	b.clone(a.head.State().Remote)
-	t.Logf("the newest of 150 commits was found by %v", ops(bucket.Requests()))
-	b.wantStatus("_ r150")
-	b.wantContent(contentOf(t, a)...)
+	for n, want := range map[int]string{50: "[list get]", 300: "[list list get]"} {
+		bucket := faultbucket.New()
+		a := longHistory(t, bucket, n)
+		newest := volume.PageIdx(1 + (n-1)*37%600)
+		firstPage := func(blob *blob.Bucket) string {
+			b := newMachineOn(t, blob)
+			bucket.Requests()
+			b.clone(a.head.State().Remote)
+			r := b.head.Reader()
+			defer r.Close()
+			_, err := r.Page(context.Background(), newest)
+			b.must(err)
+			requests := ops(bucket.Requests())
+			b.wantStatus(fmt.Sprint("_ r", n))
+			b.wantContent(contentOf(t, a)...)
+			return fmt.Sprint(requests)
+		}
+		if got := firstPage(bucket.Blob()); got != "[list get]" {
+			t.Errorf("in order: with %d commits the first page took %v", n, got)
+		}
+		if got := firstPage(bucket.Disordered(1000)); got != want {
+			t.Errorf("with %d commits the first page took %v, want %v", n, got, want)
+		}
+		firstPage(bucket.Sparse(7))
+	}
 }
 
 func TestHydrateGetsWhatIsMissing(t *testing.T) {

@@ -11,12 +11,23 @@ import (
 	"gocloud.dev/blob/driver"
 )
 
-// Disordered gives a gocloud bucket over b that lists keys in no useful order,
-// and an empty page with a token before each page that has keys, as some stores
-// do. A page has up to 7 keys.
-func (b *Bucket) Disordered() *blob.Bucket { return blob.NewBucket(&disordered{conn{b}}) }
+// Disordered gives a gocloud bucket over b that lists keys in no useful order, up to
+// page of them at a time, as some stores do.
+func (b *Bucket) Disordered(page int) *blob.Bucket {
+	return blob.NewBucket(&disordered{conn: conn{b}, page: page})
+}
 
-type disordered struct{ conn }
+// Sparse is Disordered with an empty page with a token before each page that has
+// keys.
+func (b *Bucket) Sparse(page int) *blob.Bucket {
+	return blob.NewBucket(&disordered{conn: conn{b}, page: page, sparse: true})
+}
+
+type disordered struct {
+	conn
+	page   int
+	sparse bool
+}
 
 // ListPaged implements driver.Bucket. A token is the last key that was listed,
 // after a letter that tells whether the empty page was given.
@@ -28,7 +39,7 @@ func (d *disordered) ListPaged(ctx context.Context, opts *driver.ListOptions) (*
 	}
 	page := &driver.ListPage{}
 	err := d.b.do(ctx, Request{"list", opts.Prefix}, func(objects map[string][]byte) error {
-		if !ready {
+		if !ready && d.sparse {
 			page.NextPageToken = []byte("+" + last)
 			return nil
 		}
@@ -40,7 +51,7 @@ func (d *disordered) ListPaged(ctx context.Context, opts *driver.ListOptions) (*
 		return nil
 	})
 	slices.SortFunc(page.Objects, func(a, b *driver.ListObject) int { return byHash(a.Key, b.Key) })
-	if size := min(cmp.Or(opts.PageSize, 7), 7); len(page.Objects) > size {
+	if size := min(cmp.Or(opts.PageSize, d.page), d.page); len(page.Objects) > size {
 		page.Objects = page.Objects[:size]
 		page.NextPageToken = []byte("-" + page.Objects[size-1].Key)
 	}
