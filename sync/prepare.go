@@ -109,7 +109,7 @@ func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot
 		if err != nil {
 			return own, nil, err
 		}
-		if seg.Footer.IsZero() && object.Len() <= volume.MaxInline {
+		if fitsInline(seg, object.Len()) {
 			seg.Inline = true
 			c.Segments = []volume.Segment{seg}
 			own, _ = c.Own()
@@ -127,6 +127,12 @@ func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot
 	seg, index, err := r.upload(ctx, id, plan)
 	c.Segments = []volume.Segment{seg}
 	return seg.Table(index), nil, err
+}
+
+// fitsInline tells whether a Segment whose object is of that size goes into the
+// commit.
+func fitsInline(seg volume.Segment, size int) bool {
+	return seg.Footer.IsZero() && size <= volume.MaxInline
 }
 
 // upload streams the pages of a rollup into the object of Segment id. The same

@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -225,17 +224,17 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 	defer rv.unlock()
 	key, begin := volume.CommitKey(c.Volume, c.LSN), r.now()
 	err = r.bucket.PutIfAbsent(ctx, key, p.Record.Bytes) // 4
-	switch {
-	case err == nil:
+	switch outcomeOf(err) {
+	case landed:
 		rv.proved = begin
 		return r.adopt(ctx, h, p, plan) // 5
-	case errors.Is(err, objstore.ErrExist):
+	case taken:
 		found, err := r.bucket.Get(ctx, key, volume.MaxCommitSize)
 		if err != nil {
 			return fmt.Errorf("read the commit that took LSN %d: %w", c.LSN, err)
 		}
 		return r.conclude(ctx, rv, h, p, plan, found) // 6
-	case errors.Is(err, objstore.ErrRefused):
+	case refused:
 		return err
 	}
 	return fmt.Errorf("outcome is not known yet: %w", err) // 7
@@ -304,13 +303,14 @@ func (r *Remote) deleteUploads(ctx context.Context, keys []string) {
 // bytes are ours and are adopted; other bytes are a divergence, and the
 // pending commit and its Segment go. The caller holds the lock of rv.
 func (r *Remote) conclude(ctx context.Context, rv *remoteVolume, h *snapshot.Head, p volume.Pending, plan snapshot.Rollup, found []byte) error {
-	if bytes.Equal(found, p.Record.Bytes) {
+	ours, err := isOurs(p.Record, found)
+	if err != nil {
+		return err
+	}
+	if ours {
 		return r.adopt(ctx, h, p, plan)
 	}
 	c := &p.Record.Commit
-	if _, err := decodeCommit(c.Volume, c.LSN, found); err != nil {
-		return err
-	}
 	st := h.State()
 	if err := r.verifyBase(ctx, &st.GraftState); err != nil {
 		return err // another bucket's commit decides nothing
