@@ -109,10 +109,10 @@ func (c contest) row(ctx context.Context, name string, t target) (row, error) {
 	}
 	i := fastest(references)
 	r := row{Name: name, Graft: subject, Reference: references[i], Against: c.references[i].name(), Target: t}
-	if t.relation == atLeast {
-		r.Figure = over(r.Reference, r.Graft)
-	} else {
+	if t.relation == atMost {
 		r.Figure = over(r.Graft, r.Reference)
+	} else {
+		r.Figure = over(r.Reference, r.Graft)
 	}
 	return r, nil
 }

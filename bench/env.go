@@ -31,6 +31,7 @@ type size struct {
 	rows, selects       int // reads: rows of the table, SELECTs of a phase
 	scans               int
 	bulkRows            int
+	mixRows             int
 
 	pages, commits, fewCommits int // history: pages of the first commit, commits of one page
 	lookups                    int
@@ -58,8 +59,8 @@ func sizes(name string) (size, error) {
 		name:       name,
 		updateRows: 10_000, updates: 4_000,
 		rows: 750_000, selects: 100_000, scans: 2,
-		bulkRows: 1_000_000,
-		pages:    250_000, commits: 100_000, fewCommits: 10, lookups: 100_000,
+		bulkRows: 1_000_000, mixRows: 50_000,
+		pages: 250_000, commits: 100_000, fewCommits: 10, lookups: 100_000,
 		overwritten: 10_240, overwrites: 20, quiet: 2 * time.Second, patience: time.Minute,
 		latency: 25 * time.Millisecond, remoteCommits: []int{1, 1_000, 10_000}, pulled: 1_000, pushes: 20, tick: 100 * time.Millisecond, ticks: 20,
 	}
@@ -72,8 +73,8 @@ func sizes(name string) (size, error) {
 			name:       name,
 			updateRows: 100, updates: 16,
 			rows: 1000, selects: 100, scans: 2,
-			bulkRows: 1000,
-			pages:    300, commits: 50, fewCommits: 10, lookups: 100,
+			bulkRows: 1000, mixRows: 200,
+			pages: 300, commits: 50, fewCommits: 10, lookups: 100,
 			transactionPages: 600,
 			overwritten:      40, overwrites: 3, quiet: 50 * time.Millisecond, patience: 5 * time.Second,
 			latency: time.Millisecond, remoteCommits: []int{1, 5, 20}, pulled: 10, pushes: 3, tick: 20 * time.Millisecond, ticks: 5,
