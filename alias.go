@@ -20,6 +20,9 @@ type (
 	PageIdx   = volume.PageIdx
 	PageCount = volume.PageCount
 	SyncPoint = volume.SyncPoint
+	Commit    = volume.Commit
+	Segment   = volume.Segment
+	Hash      = volume.Hash
 
 	Reader   = snapshot.Reader
 	Writer   = snapshot.Writer
@@ -91,7 +94,7 @@ var (
 	ErrStale = snapshot.ErrStale
 )
 
-// Errors of Fetch, Pull, Push and Clone.
+// Errors of Fetch, Pull, Push, Clone and Checkout.
 var (
 	ErrNoRemote       = graftsync.ErrNoRemote
 	ErrNoVolume       = graftsync.ErrNoVolume
@@ -100,4 +103,6 @@ var (
 	ErrDiverged       = graftsync.ErrDiverged
 	ErrPending        = snapshot.ErrPending
 	ErrTooLarge       = volume.ErrTooLarge
+	ErrNotRetained    = graftsync.ErrNotRetained
+	ErrVolumeUsed     = graftsync.ErrVolumeUsed
 )

@@ -281,25 +281,42 @@ func (g *Graft) forkHead(ctx context.Context, src *snapshot.Head, tag string) (*
 	if err != nil {
 		return nil, err
 	}
-	old, unlockWriter, err := to.lockHead(ctx)
+	err = to.forkOnto(ctx, func(old *snapshot.Head) (*snapshot.Head, func(), error) {
+		if !old.State().Unborn {
+			return nil, nil, ErrTagExists
+		}
+		return src, func() {}, nil
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("fork %q to %q: %w", g.tag, tag, err)
+	}
+	return to, nil
+}
+
+// forkOnto lets the Tag name a fork of the Graft that choose gives, until release,
+// when it is told which one the Tag names.
+func (g *Graft) forkOnto(ctx context.Context, choose func(old *snapshot.Head) (src *snapshot.Head, release func(), err error)) error {
+	old, unlockWriter, err := g.lockHead(ctx)
+	if err != nil {
+		return err
 	}
 	defer unlockWriter()
 	unlock, err := g.dir.lockTurn(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unlock()
-	if !old.State().Unborn {
-		return nil, fmt.Errorf("fork %q to %q: %w", g.tag, tag, ErrTagExists)
-	}
-	head, err := g.dir.heads.Fork(ctx, src, tag)
+	src, release, err := choose(old)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	to.head.Store(head)
-	return to, nil
+	defer release()
+	head, err := g.dir.heads.Fork(ctx, src, g.tag)
+	if err != nil {
+		return err
+	}
+	g.head.Store(head)
+	return nil
 }
 
 // Reset moves the Graft to the newest commit of its remote Volume, whatever local

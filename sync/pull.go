@@ -85,7 +85,12 @@ func (r *Remote) findVolume(ctx context.Context, v volume.VolumeID) (Fetched, er
 
 // Clone stores a new Graft of remote Volume v at its newest commit, without a
 // Tag. ErrNoVolume tells that the bucket has no such Volume. No page is fetched.
-func (r *Remote) Clone(ctx context.Context, v volume.VolumeID) (g volume.GraftState, err error) {
+func (r *Remote) Clone(ctx context.Context, v volume.VolumeID) (volume.GraftState, error) {
+	return r.clone(ctx, volume.NewVolumeID(), v)
+}
+
+// clone is Clone under a local Volume that is new.
+func (r *Remote) clone(ctx context.Context, local, v volume.VolumeID) (g volume.GraftState, err error) {
 	ctx, end := begin(ctx, "clone", volume.VolumeID{})
 	defer end(&err)
 	defer r.store.HoldVolume(v)() // until the Graft refers to it
@@ -96,7 +101,7 @@ func (r *Remote) Clone(ctx context.Context, v volume.VolumeID) (g volume.GraftSt
 	if got.Head == 0 {
 		return volume.GraftState{}, &volume.Error{Op: "clone", Volume: v, Err: ErrNoVolume}
 	}
-	g = volume.GraftState{Local: volume.NewVolumeID(), Remote: v, SyncPoint: volume.SyncPoint{Remote: got.Head}}
+	g = volume.GraftState{Local: local, Remote: v, SyncPoint: volume.SyncPoint{Remote: got.Head}}
 	if err := r.store.Apply(store.Change{Grafts: []volume.GraftState{g}}); err != nil {
 		return g, fmt.Errorf("clone: %w", err)
 	}
