@@ -66,6 +66,9 @@ func WithProgress(ctx context.Context, fn func(Progress)) context.Context {
 // ParseVolumeID reads the text form of a VolumeID.
 func ParseVolumeID(text string) (VolumeID, error) { return volume.ParseVolumeID(text) }
 
+// ParseLSN reads a decimal LSN of at least 1.
+func ParseLSN(text string) (LSN, error) { return volume.ParseLSN(text) }
+
 // Errors of opening a data directory.
 var (
 	ErrInUse  = store.ErrInUse

@@ -17,13 +17,15 @@ func TestTextForms(t *testing.T) {
 		}
 	}
 	const id = `V[1-9A-HJ-NP-Za-km-z]{21}`
-	match("graft_status", "Tag: main\nStatus: _ r_\nThe graft is empty.")
+	match("graft_status", "Tag: main\nStatus: _ r_\nThe graft is empty.\n.*graft_clone.*\n.*graft_import.*")
 	match("graft_push", "Nothing to push.*")
 	db.exec("CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
-	match("graft_status", "Tag: main\nStatus: \\+2 r_\nThe graft has 2 commits to push.")
+	match("graft_status", "Tag: main\nStatus: \\+2 r_\nThe graft has 2 commits to push."+`
+  \(use PRAGMA graft_push to push\)`)
 	match("graft_info", "Graft: "+id+"\nRemote: "+id+"\nLast sync: never\nSnapshot: "+id+`\[1..2\]`+"\nSnapshot pages: 2\nSnapshot size: 8.0 KiB")
 	match("graft_push", "Pushed 2 commits with 2 pages as LSN 1 of the remote volume.")
-	match("graft_status", "Tag: main\nStatus: 2 r1\nThe graft is in sync with what was last fetched.")
+	match("graft_status", "Tag: main\nStatus: 2 r1\nThe graft is in sync with what was last fetched."+`
+  \(use PRAGMA graft_fetch to look for more\)`)
 	match("graft_tags", `Tag: main \(current\)`+"\n  Graft: "+id+"\n  Remote: "+id+"\n  Status: 2 r1")
 	match("graft_snapshot", id+`\[1..1\]`)
 	match("graft_audit", `Cached 2 of 2 pages \(100.0%\) from the remote volume.`)

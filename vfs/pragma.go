@@ -2,41 +2,50 @@ package vfs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
-	"runtime/debug"
 	"strconv"
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlite3vfs "github.com/ncruces/go-sqlite3/vfs"
-
-	"graft"
 )
 
 // pragma is one of graft's own pragmas. Its error becomes the SQL error's text,
-// its text the one row of its result.
+// its text the one row of its result; or, where "_json" follows the name, a JSON
+// document. docs/pragmas.md describes them all.
 type pragma struct {
-	argument string // what it takes, or "" for nothing
+	argument string // what it takes, in brackets where that may be left out, or "" for nothing
 	moves    bool   // what the connection shows may change: not inside a transaction
-	run      func(f *file, ctx context.Context, arg string) (string, error)
+	writes   bool   // not on a read-only connection
+	run      func(f *file, ctx context.Context, arg string) (text string, doc any, err error)
 }
 
 var pragmas = map[string]pragma{
-	"graft_tags":     {run: (*file).pragmaTags},
-	"graft_switch":   {argument: "TAG", moves: true, run: (*file).pragmaSwitch},
-	"graft_status":   {run: (*file).pragmaStatus},
-	"graft_info":     {run: (*file).pragmaInfo},
-	"graft_snapshot": {run: (*file).pragmaSnapshot},
-	"graft_fetch":    {run: (*file).pragmaFetch},
-	"graft_pull":     {moves: true, run: (*file).pragmaPull},
-	"graft_push":     {moves: true, run: (*file).pragmaPush},
-	"graft_clone":    {argument: "VOLUMEID", moves: true, run: (*file).pragmaClone},
-	"graft_audit":    {run: (*file).pragmaAudit},
-	"graft_version":  {run: (*file).pragmaVersion},
-	"graft_export":   {argument: "PATH", run: (*file).pragmaExport},
-	"graft_import":   {argument: "PATH", moves: true, run: (*file).pragmaImport},
+	"graft_tags":        {run: (*file).pragmaTags},
+	"graft_list":        {run: (*file).pragmaList},
+	"graft_volumes":     {run: (*file).pragmaList},
+	"graft_new":         {argument: "[TAG]", moves: true, writes: true, run: (*file).pragmaNew},
+	"graft_switch":      {argument: "TAG or VOLUMEID[:REMOTE]", moves: true, run: (*file).pragmaSwitch},
+	"graft_clone":       {argument: "VOLUMEID", moves: true, writes: true, run: (*file).pragmaClone},
+	"graft_fork":        {argument: "[TAG]", moves: true, writes: true, run: (*file).pragmaFork},
+	"graft_checkout":    {argument: "VOLUMEID:LSN", moves: true, writes: true, run: (*file).pragmaCheckout},
+	"graft_reset":       {moves: true, writes: true, run: (*file).pragmaReset},
+	"graft_info":        {run: (*file).pragmaInfo},
+	"graft_status":      {run: (*file).pragmaStatus},
+	"graft_snapshot":    {run: (*file).pragmaSnapshot},
+	"graft_fetch":       {run: (*file).pragmaFetch},
+	"graft_pull":        {moves: true, run: (*file).pragmaPull},
+	"graft_push":        {moves: true, run: (*file).pragmaPush},
+	"graft_hydrate":     {run: (*file).pragmaHydrate},
+	"graft_audit":       {run: (*file).pragmaAudit},
+	"graft_version":     {run: (*file).pragmaVersion},
+	"graft_export":      {argument: "PATH", run: (*file).pragmaExport},
+	"graft_import":      {argument: "PATH", moves: true, writes: true, run: (*file).pragmaImport},
+	"graft_dump_header": {run: (*file).pragmaDumpHeader},
+	"graft_dump_commit": {argument: "VOLUMEID:LSN", run: (*file).pragmaDumpCommit},
+	"graft_log":         {argument: "[COUNT]", run: (*file).pragmaLog},
 }
 
 // Pragma answers graft's pragmas, and pins what a file of graft cannot change.
@@ -58,23 +67,36 @@ func (f *file) Pragma(name, value string) (string, error) {
 	if !strings.HasPrefix(name, "graft_") {
 		return "", sqlite3.NOTFOUND
 	}
-	p, ok := pragmas[name]
-	switch {
-	case !ok:
-		return "", fmt.Errorf("graft: there is no pragma %s", name)
-	case p.argument != "" && value == "":
-		return "", fmt.Errorf("graft: pragma %s needs a value: PRAGMA %s = '%s'", name, name, p.argument)
-	case p.argument == "" && value != "":
-		return "", fmt.Errorf("graft: pragma %s takes no value", name)
-	case p.moves && f.inTransaction():
-		return "", fmt.Errorf("graft: pragma %s cannot run inside a transaction", name)
-	}
-	text, err := p.run(f, f.context(), value)
+	text, err := f.graftPragma(name, value)
 	if err != nil {
 		// go-sqlite3 takes the text of errors that are no codes of SQLite.
 		return "", errors.New(err.Error())
 	}
 	return text, nil
+}
+
+// graftPragma runs one of graft's own pragmas.
+func (f *file) graftPragma(name, value string) (string, error) {
+	plain, asJSON := strings.CutSuffix(name, "_json")
+	p, ok := pragmas[plain]
+	switch {
+	case !ok:
+		return "", fmt.Errorf("graft: there is no pragma %s", name)
+	case p.argument != "" && p.argument[0] != '[' && value == "":
+		return "", fmt.Errorf("graft: pragma %s needs a value: PRAGMA %s = '%s'", name, name, p.argument)
+	case p.argument == "" && value != "":
+		return "", fmt.Errorf("graft: pragma %s takes no value", name)
+	case p.moves && f.inTransaction():
+		return "", fmt.Errorf("graft: pragma %s cannot run inside a transaction", name)
+	case p.writes && f.readOnly:
+		return "", fmt.Errorf("graft: pragma %s cannot run on a read-only connection", name)
+	}
+	text, doc, err := p.run(f, f.context(), value)
+	if err != nil || !asJSON {
+		return text, err
+	}
+	b, err := json.Marshal(doc)
+	return string(b), err
 }
 
 // setSynchronous follows what SQLite does with the value: it refuses the pragma
@@ -123,126 +145,4 @@ func (f *file) autocommits() bool {
 // database or another one.
 func (f *file) inTransaction() bool {
 	return f.lock != sqlite3vfs.LOCK_NONE || !f.autocommits()
-}
-
-func (f *file) pragmaTags(ctx context.Context, _ string) (string, error) {
-	tags, err := f.db.Tags(ctx)
-	if err != nil {
-		return "", err
-	}
-	return tagsText(tags, f.graft.Tag()), nil
-}
-
-func (f *file) pragmaSwitch(ctx context.Context, tag string) (string, error) {
-	g, err := f.db.Graft(ctx, tag)
-	if err != nil {
-		return "", err
-	}
-	if f.readOnly && !g.Exists() {
-		return "", noTagError(tag, f.db)
-	}
-	f.graft = g
-	if !g.Exists() {
-		return fmt.Sprintf("Switched to tag %s, which its first write will make.", tag), nil
-	}
-	return fmt.Sprintf("Switched to tag %s.", tag), nil
-}
-
-func (f *file) pragmaStatus(context.Context, string) (string, error) {
-	info, err := f.graft.Info()
-	return statusText(info), err
-}
-
-func (f *file) pragmaInfo(context.Context, string) (string, error) {
-	info, err := f.graft.Info()
-	return infoText(info), err
-}
-
-// snapshot reads what SQLite sees without the open transaction. The caller
-// closes it.
-func (f *file) snapshot() *graft.Reader {
-	if f.reader != nil {
-		return f.reader.Clone()
-	}
-	return f.graft.Reader()
-}
-
-func (f *file) pragmaSnapshot(context.Context, string) (string, error) {
-	r := f.snapshot()
-	defer r.Close()
-	return r.Snapshot().String(), nil
-}
-
-func (f *file) pragmaFetch(ctx context.Context, _ string) (string, error) {
-	got, err := f.graft.Fetch(ctx)
-	return fetchedText(got), err
-}
-
-func (f *file) pragmaPull(ctx context.Context, _ string) (string, error) {
-	moved, err := f.graft.Pull(ctx)
-	return pulledText(moved), err
-}
-
-func (f *file) pragmaPush(ctx context.Context, _ string) (string, error) {
-	done, err := f.graft.Push(ctx)
-	return pushedText(done), err
-}
-
-func (f *file) pragmaClone(ctx context.Context, id string) (string, error) {
-	v, err := graft.ParseVolumeID(id)
-	if err != nil {
-		return "", err
-	}
-	if f.readOnly {
-		return "", errors.New("graft: the connection is read-only")
-	}
-	if err := f.graft.Clone(ctx, v); err != nil {
-		return "", err
-	}
-	info, err := f.graft.Info()
-	return clonedText(info), err
-}
-
-func (f *file) pragmaAudit(ctx context.Context, _ string) (string, error) {
-	p, err := f.graft.Audit(ctx)
-	return auditText(p), err
-}
-
-func (f *file) pragmaVersion(context.Context, string) (string, error) {
-	return "graft " + version(), nil
-}
-
-// version is that of the graft module in this program.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "(unknown)"
-	}
-	path := reflect.TypeFor[graft.DB]().PkgPath()
-	for _, m := range append(info.Deps, &info.Main) {
-		if m.Path == path && m.Version != "" {
-			return m.Version
-		}
-	}
-	return "(devel)"
-}
-
-func (f *file) pragmaExport(ctx context.Context, path string) (string, error) {
-	r := f.snapshot()
-	defer r.Close()
-	if err := exportFile(ctx, r, path); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("Exported %d pages to %s.", r.PageCount(), path), nil
-}
-
-func (f *file) pragmaImport(ctx context.Context, path string) (string, error) {
-	if f.readOnly {
-		return "", errors.New("graft: the connection is read-only")
-	}
-	n, err := importFile(ctx, f.graft, f.db.TempDir(), path)
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("Imported %d pages from %s.", n, path), nil
 }

@@ -100,3 +100,43 @@ func overlay(p []byte, off, field int, n uint32) {
 		}
 	}
 }
+
+// Field is a number of the header.
+type Field struct {
+	Name   string // as https://sqlite.org/fileformat.html has it, in snake case
+	Offset int    // bytes
+	Size   int    // bytes: 1, 2 or 4
+}
+
+// Fields are all numbers of the header, in the order of the file.
+var Fields = []Field{
+	{"page_size", offPageSize, 2}, // 1: 65536
+	{"write_version", offWrite, 1},
+	{"read_version", offRead, 1},
+	{"reserved_bytes", offReserved, 1},
+	{"max_payload_fraction", 21, 1},
+	{"min_payload_fraction", 22, 1},
+	{"leaf_payload_fraction", 23, 1},
+	{"change_counter", offCounter, 4},
+	{"page_count", offPageCount, 4},
+	{"first_freelist_page", 32, 4},
+	{"freelist_pages", 36, 4},
+	{"schema_cookie", offCookie, 4},
+	{"schema_format", 44, 4},
+	{"default_cache_size", 48, 4},
+	{"largest_root_page", 52, 4},
+	{"text_encoding", 56, 4},
+	{"user_version", 60, 4},
+	{"incremental_vacuum", 64, 4},
+	{"application_id", 68, 4},
+	{"version_valid_for", offValidFor, 4},
+	{"sqlite_version", offVersion, 4},
+}
+
+// Field reads a number.
+func (h Header) Field(f Field) (n uint32) {
+	for _, b := range h[f.Offset : f.Offset+f.Size] {
+		n = n<<8 | uint32(b)
+	}
+	return n
+}
