@@ -383,3 +383,58 @@ func TestListShowsEveryGraft(t *testing.T) {
 		t.Errorf("grafts have the tags %v, want %v", got, want)
 	}
 }
+
+func TestSwitchTakesATagBeforeAGraft(t *testing.T) {
+	m := newMachine(t, "m", "mem://TestSwitchTakesATag")
+	if err := m.Exec("CREATE TABLE t(a)"); err != nil {
+		t.Fatal(err)
+	}
+	id := m.field("graft_info_json", "graft")
+	if err := m.Exec("PRAGMA graft_fork = '" + id + "'; PRAGMA graft_switch = '" + id + "'"); err != nil {
+		t.Fatal(err)
+	}
+	if tag := m.field("graft_info_json", "tag"); tag != id {
+		t.Errorf("the tag is %s, want %s", tag, id)
+	}
+}
+
+func TestReadOnlyConnectionsMakeNothing(t *testing.T) {
+	dir := t.TempDir()
+	name := "file:main?vfs=graft&dir=" + escape(dir)
+	conn, err := sqlite3.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	m := &machine{conn, t, "m"}
+	if err := conn.Exec("CREATE TABLE t(a); PRAGMA graft_fork = 'other'"); err != nil {
+		t.Fatal(err)
+	}
+	tags, err := m.ask("PRAGMA graft_tags")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ro, err := sqlite3.OpenFlags(name+"&mode=ro", sqlite3.OPEN_READONLY|sqlite3.OPEN_URI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ro.Close()
+	values := map[string]string{"graft_switch": m.field("graft_info_json", "graft")}
+	for pragma, p := range pragmas {
+		if value := values[pragma]; p.writes || value != "" {
+			if value == "" {
+				value = "x"
+			}
+			statement := "PRAGMA " + pragma
+			if p.argument != "" {
+				statement += " = '" + value + "'"
+			}
+			if err := ro.Exec(statement); err == nil || !strings.Contains(err.Error(), "read-only") {
+				t.Errorf("%s: %v", pragma, err)
+			}
+		}
+	}
+	if again, err := m.ask("PRAGMA graft_tags"); err != nil || again != tags {
+		t.Errorf("tags are %s (%v), want %s", again, err, tags)
+	}
+}
