@@ -27,8 +27,18 @@
 // moves the one connection that it runs on: take a [sql.Conn] for it, or the
 // pool has connections of both tags.
 //
-// The package is a thin layer over the driver of github.com/ncruces/go-sqlite3,
-// whose connections it returns: see there for types, times and [sql.Conn.Raw].
+// The package is a thin layer over the driver of github.com/ncruces/go-sqlite3:
+// see there for types and times. Its connections are that driver's Conn, which
+// [sql.Conn.Raw] gives.
+//
+// Transactions are serializable at all levels up to that, and linearizable ones
+// are refused. One that is ReadOnly sees from BeginTx on what is there then.
+//
+// Errors are those of SQLite with what caused them: next to
+// errors.Is(err, sqlite3.BUSY_SNAPSHOT) these hold: errors.Is(err,
+// graft.ErrDiverged) of a PRAGMA graft_push, errors.Is(err, graft.ErrCorrupt)
+// of a query, errors.Is(err, context.Canceled) of what was interrupted. What
+// [sql.Conn.Raw] gives has SQLite's errors alone; see [graft/vfs.Cause].
 // The SQLite that it runs is compiled by wazero once and kept on disk; see
 // [graft/vfs.CacheEnv].
 package driver
@@ -124,38 +134,66 @@ func (c *connector) Driver() sqldriver.Driver { return c.driver }
 
 // Connect opens a connection, and before the first one the data directory.
 func (c *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
-	if err := c.hold(ctx); err != nil {
+	db, err := c.hold(ctx)
+	if err != nil {
 		return nil, err
 	}
+	if err := c.fetchHeader(ctx, db); err != nil {
+		return nil, fmt.Errorf("graft: open tag %s: %w", c.config.Tag, err)
+	}
 	vfs.ConfigureEngine()
-	return c.inner.Connect(ctx)
+	inner, err := c.inner.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{inner.(innerConn)}, nil
 }
 
-// hold opens the data directory if this is the first connection. The errors of
-// opening it are clearer here than through SQLite.
-func (c *connector) hold(ctx context.Context) error {
-	c.mu.Lock()
-	open, closed := c.mu.db != nil, c.mu.closed
-	c.mu.Unlock()
-	switch {
-	case closed:
-		return errors.New("graft: the database handle is closed")
-	case open:
-		return nil
-	}
-	db, err := vfs.OpenConfig(ctx, c.config)
+// fetchHeader gets the page that SQLite reads when it opens a file: it does so
+// before it tells the file of its connection, and so of ctx.
+func (c *connector) fetchHeader(ctx context.Context, db *graft.DB) error {
+	g, err := db.Graft(ctx, c.config.Tag)
 	if err != nil {
 		return err
 	}
+	return g.View(func(r *graft.Reader) error {
+		if r.PageCount() == 0 {
+			return nil
+		}
+		_, err := r.Page(ctx, 1)
+		return err
+	})
+}
+
+// hold gives the data directory, which it opens if this is the first
+// connection. The errors of opening it are clearer here than through SQLite.
+func (c *connector) hold(ctx context.Context) (*graft.DB, error) {
+	c.mu.Lock()
+	held, closed := c.mu.db, c.mu.closed
+	c.mu.Unlock()
+	switch {
+	case closed:
+		return nil, errors.New("graft: the database handle is closed")
+	case held != nil:
+		return held, nil
+	}
+	db, err := vfs.OpenConfig(ctx, c.config)
+	if err != nil {
+		return nil, err
+	}
 	c.mu.Lock()
 	if c.mu.db == nil && !c.mu.closed {
-		c.mu.db, db = db, nil
+		c.mu.db = db
 	}
+	held = c.mu.db
 	c.mu.Unlock()
-	if db != nil {
-		return db.Close() // another connection was first
+	if held == db {
+		return db, nil
 	}
-	return nil
+	if err := db.Close(); err != nil {
+		return nil, err
+	}
+	return c.hold(ctx) // another connection was first, or Close
 }
 
 // Close gives the data directory free. sql.DB.Close calls it, after it has

@@ -58,8 +58,9 @@ type file struct {
 
 	// cause is the error behind the last code that SQLite was given in this
 	// transaction. SQLite goes on calling after it, so that go-sqlite3 forgets
-	// it: it is handed over again with each Unlock.
-	cause error
+	// it: it is handed over again with each Unlock, and with Close.
+	cause     error
+	causeCode sqlite3.ErrorCode
 }
 
 var (
@@ -89,22 +90,32 @@ func (f *file) fail(err error, code sqlite3.ExtendedErrorCode) error {
 	case f.context().Err() != nil:
 		return sqlite3.INTERRUPT
 	case errors.Is(err, graft.ErrBusy):
-		return sqlite3.BUSY
+		code = sqlite3.ExtendedErrorCode(sqlite3.BUSY)
 	case errors.Is(err, graft.ErrStale):
-		return sqlite3.BUSY_SNAPSHOT
+		code = sqlite3.BUSY_SNAPSHOT
 	case errors.Is(err, graft.ErrCorrupt):
 		code = sqlite3.IOERR_CORRUPTFS
 	case errors.Is(err, graft.ErrFull):
 		code = sqlite3.ExtendedErrorCode(sqlite3.FULL)
 	}
-	f.cause = err
+	f.keepCause(err, code.Code())
 	return sqlite3vfs.SystemError(err, code)
+}
+
+func (f *file) keepCause(err error, code sqlite3.ErrorCode) { f.cause, f.causeCode = err, code }
+
+// withCause is success that hands the cause over again, if there is one.
+func (f *file) withCause() error {
+	return sqlite3vfs.SystemError(f.cause, sqlite3.ErrorCode(0))
 }
 
 // Close releases what the connection holds.
 func (f *file) Close() error {
 	_ = f.Unlock(sqlite3vfs.LOCK_NONE)
-	return f.fail(f.db.Close(), sqlite3.IOERR_CLOSE)
+	if err := f.db.Close(); err != nil {
+		return f.fail(err, sqlite3.IOERR_CLOSE)
+	}
+	return f.withCause()
 }
 
 // pages is what SQLite sees: the open transaction, or the pinned Snapshot, or

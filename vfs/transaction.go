@@ -106,10 +106,7 @@ func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
 		f.reader = nil
 	}
 	f.lock = min(f.lock, level)
-	if f.cause != nil {
-		return sqlite3vfs.SystemError(f.cause, sqlite3.ErrorCode(0)) // no error: see cause
-	}
-	return nil
+	return f.withCause()
 }
 
 // CheckReservedLock tells whether any connection writes.

@@ -1,0 +1,88 @@
+package driver
+
+import (
+	"context"
+	sqldriver "database/sql/driver"
+	"errors"
+	"io"
+)
+
+// stmt is a prepared statement of go-sqlite3's driver whose errors have their
+// causes.
+type stmt struct {
+	conn  *conn
+	inner innerStmt
+}
+
+// innerStmt is what go-sqlite3's statements are.
+type innerStmt interface {
+	sqldriver.Stmt
+	sqldriver.StmtExecContext
+	sqldriver.StmtQueryContext
+	sqldriver.NamedValueChecker
+}
+
+var _ innerStmt = (*stmt)(nil)
+
+func (s *stmt) Close() error { return s.inner.Close() }
+
+func (s *stmt) NumInput() int { return s.inner.NumInput() }
+
+func (s *stmt) CheckNamedValue(v *sqldriver.NamedValue) error { return s.inner.CheckNamedValue(v) }
+
+// Exec is ExecContext without a context.
+func (s *stmt) Exec(args []sqldriver.Value) (sqldriver.Result, error) {
+	return s.ExecContext(context.Background(), namedValues(args))
+}
+
+// Query is QueryContext without a context.
+func (s *stmt) Query(args []sqldriver.Value) (sqldriver.Rows, error) {
+	return s.QueryContext(context.Background(), namedValues(args))
+}
+
+func namedValues(args []sqldriver.Value) []sqldriver.NamedValue {
+	named := make([]sqldriver.NamedValue, len(args))
+	for i, v := range args {
+		named[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return named
+}
+
+func (s *stmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
+	r, err := s.inner.ExecContext(ctx, args)
+	return r, s.conn.explain(ctx, err)
+}
+
+func (s *stmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
+	r, err := s.inner.QueryContext(ctx, args)
+	if err != nil {
+		return nil, s.conn.explain(ctx, err)
+	}
+	return &rows{innerRows: r.(innerRows), conn: s.conn, ctx: ctx}, nil
+}
+
+// rows is a result of go-sqlite3's driver whose errors have their causes. The
+// context is that of the query, which go-sqlite3 keeps too.
+type rows struct {
+	innerRows
+	conn *conn
+	ctx  context.Context
+}
+
+// innerRows is what go-sqlite3's results are.
+type innerRows interface {
+	sqldriver.Rows
+	sqldriver.RowsColumnTypeDatabaseTypeName
+	sqldriver.RowsColumnTypeNullable
+	sqldriver.RowsColumnTypeScanType
+}
+
+func (r *rows) Next(dest []sqldriver.Value) error {
+	err := r.innerRows.Next(dest)
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	return r.conn.explain(r.ctx, err)
+}
+
+func (r *rows) Close() error { return r.conn.explain(r.ctx, r.innerRows.Close()) }

@@ -1,0 +1,56 @@
+package vfs
+
+import (
+	"errors"
+	"iter"
+	"strings"
+
+	"github.com/ncruces/go-sqlite3"
+	sqlite3vfs "github.com/ncruces/go-sqlite3/vfs"
+)
+
+// Cause gives what is behind an error that SQLite has just returned on conn, or
+// nil when that is not known: SQLite itself passes codes and texts on. So
+// errors.Is(vfs.Cause(conn, err), graft.ErrDiverged) tells why a
+// PRAGMA graft_push failed. The driver joins the two. It must not be called
+// while conn runs a statement.
+func Cause(conn *sqlite3.Conn, err error) error {
+	for f := range files(conn) {
+		if f.causes(err) {
+			return f.cause
+		}
+	}
+	return nil
+}
+
+// causes tells whether the cause that f has kept is that of an error: that of a
+// pragma is its text, any other has given SQLite its code.
+func (f *file) causes(err error) bool {
+	var code sqlite3.ErrorCode
+	if f.cause == nil || !errors.As(err, &code) || code != f.causeCode {
+		return false
+	}
+	return code != sqlite3.ERROR || strings.Contains(err.Error(), f.cause.Error())
+}
+
+// files gives the files of graft that conn has open.
+func files(conn *sqlite3.Conn) iter.Seq[*file] {
+	return func(yield func(*file) bool) {
+		for n := 0; ; n++ {
+			schema := conn.DBName(n)
+			if schema == "" {
+				return
+			}
+			p, err := conn.FileControl(schema, sqlite3.FCNTL_FILE_POINTER)
+			if err != nil {
+				continue // temp, which has no file
+			}
+			if w, ok := p.(interface{ Unwrap() sqlite3vfs.File }); ok {
+				p = w.Unwrap()
+			}
+			if f, ok := p.(*file); ok && !yield(f) {
+				return
+			}
+		}
+	}
+}
