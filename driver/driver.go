@@ -91,6 +91,10 @@ type connector struct {
 	config vfs.Config
 	inner  sqldriver.Connector
 
+	// busyTimeout is the pragma that is run again when a connection is open:
+	// before, it cannot have the VFS's way to wait.
+	busyTimeout string
+
 	mu struct {
 		sync.Mutex
 		db     *graft.DB
@@ -98,9 +102,9 @@ type connector struct {
 	}
 }
 
-// defaultBusyTimeout is how long a connection waits for another's transaction,
-// in milliseconds: go-sqlite3's own, which it drops where pragmas are given.
-const defaultBusyTimeout = 60_000
+// defaultBusyTimeout is how long a connection waits for another's transaction:
+// go-sqlite3's own, which it drops where pragmas are given.
+const defaultBusyTimeout = "busy_timeout(60000)"
 
 func newConnector(d *Driver, name string) (*connector, error) {
 	config, err := vfs.ParseConfig(name)
@@ -110,23 +114,22 @@ func newConnector(d *Driver, name string) (*connector, error) {
 	if config.TxLock == "" {
 		config.TxLock = "immediate"
 	}
-	if len(config.Pragmas) > 0 && !setsBusyTimeout(config.Pragmas) {
-		config.Pragmas = append([]string{fmt.Sprintf("busy_timeout(%d)", defaultBusyTimeout)}, config.Pragmas...)
-	}
+	config.Pragmas = append([]string{defaultBusyTimeout}, config.Pragmas...)
 	inner, err := (&sqlite3driver.SQLite{}).OpenConnector(config.URI())
 	if err != nil {
 		return nil, fmt.Errorf("graft: %w", err)
 	}
-	return &connector{driver: d, config: config, inner: inner}, nil
+	return &connector{driver: d, config: config, busyTimeout: lastBusyTimeout(config.Pragmas), inner: inner}, nil
 }
 
-func setsBusyTimeout(pragmas []string) bool {
+// lastBusyTimeout gives the pragma that sets the busy timeout.
+func lastBusyTimeout(pragmas []string) (last string) {
 	for _, p := range pragmas {
 		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(p)), "busy_timeout") {
-			return true
+			last = p
 		}
 	}
-	return false
+	return last
 }
 
 // Driver gives the driver.
@@ -146,7 +149,11 @@ func (c *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &conn{inner.(innerConn)}, nil
+	opened := &conn{inner.(innerConn)}
+	if err := opened.Raw().Exec("PRAGMA " + c.busyTimeout); err != nil {
+		return nil, errors.Join(err, opened.Close())
+	}
+	return opened, nil
 }
 
 // fetchHeader gets the page that SQLite reads when it opens a file: it does so

@@ -35,6 +35,10 @@ type file struct {
 	reader  *graft.Reader
 	writer  *graft.Writer
 
+	patience *patience     // how the connection waits; nil if another way, and on all its files but the first
+	refused  bool          // RESERVED was refused last, of all files of the connection
+	turn     *graft.Writer // for the next Lock(RESERVED); nil but between the busy handler and that
+
 	shown   *graft.Reader // the content that counter stands for; nil before the first
 	first   *graft.Page   // page 1 of shown, which SQLite looks at in each transaction, once it was read
 	counter uint32

@@ -60,6 +60,8 @@ func (f *file) Pragma(name, value string) (string, error) {
 		if value != "" {
 			return "", nil // taken and ignored, as other VFSs of one page size do
 		}
+	case "busy_timeout":
+		return f.busyTimeout(value)
 	case "synchronous":
 		f.setSynchronous(value)
 		return "", sqlite3.NOTFOUND // SQLite keeps it as well

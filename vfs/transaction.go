@@ -36,8 +36,13 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 			f.autocommits()
 		}
 		f.pin()
+	} else if f.turn != nil {
+		f.writer, f.turn = f.turn, nil
 	} else if f.writer == nil {
 		w, err := f.graft.TryWriter(f.reader)
+		if errors.Is(err, graft.ErrBusy) {
+			f.refuse()
+		}
 		if err != nil {
 			return f.fail(err, sqlite3.IOERR_LOCK)
 		}
@@ -104,6 +109,9 @@ func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
 	if level == sqlite3vfs.LOCK_NONE && f.reader != nil {
 		f.reader.Close()
 		f.reader = nil
+	}
+	if level == sqlite3vfs.LOCK_NONE {
+		f.dropTurn()
 	}
 	f.lock = min(f.lock, level)
 	return f.withCause()
