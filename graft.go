@@ -112,6 +112,7 @@ func (db *DB) Close() error {
 
 // openDirectory opens what a data directory consists of.
 func openDirectory(ctx context.Context, path string, o Options) (_ *directory, err error) {
+	o = o.opening()
 	d := &directory{path: path, opts: o, log: o.logger(), turn: make(chan struct{}, 1), stopped: make(chan struct{})}
 	d.mu.grafts = make(map[string]*Graft)
 	d.heads = snapshot.NewHeads(d.log)

@@ -23,6 +23,10 @@ type Options struct {
 	// Bucket is set; then push, pull and fetch return ErrNoRemote.
 	Remote string
 
+	// DefaultRemote is the URL of the bucket for who opens the directory first
+	// and sets neither Remote nor Bucket. Others need not agree with it.
+	DefaultRemote string
+
 	// Bucket is a bucket that the program has opened itself, instead of
 	// Remote. The program closes it, after the DB.
 	Bucket *blob.Bucket
@@ -49,6 +53,14 @@ func (o *Options) clone() Options {
 		return Options{}
 	}
 	return *o
+}
+
+// opening gives the options of who opens the directory first.
+func (o Options) opening() Options {
+	if o.Remote == "" && o.Bucket == nil {
+		o.Remote = o.DefaultRemote
+	}
+	return o
 }
 
 // Validate reports everything that is wrong with o at once.

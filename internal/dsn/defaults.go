@@ -11,9 +11,7 @@ import (
 // from the environment (GRAFT_DIR, GRAFT_REMOTE) and the custom of the
 // operating system.
 func (c Config) WithDefaults() (Config, error) {
-	if c.Remote == "" {
-		c.Remote = os.Getenv("GRAFT_REMOTE")
-	}
+	c.DefaultRemote = os.Getenv("GRAFT_REMOTE")
 	if c.Dir == "" {
 		c.Dir = os.Getenv("GRAFT_DIR")
 	}

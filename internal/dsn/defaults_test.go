@@ -38,12 +38,12 @@ func TestWithDefaultsPrefersWhatIsGiven(t *testing.T) {
 	t.Setenv("GRAFT_DIR", "/env/dir")
 	t.Setenv("GRAFT_REMOTE", "mem://env")
 	for name, c := range map[string]struct{ in, want Config }{
-		"nothing given": {Config{Tag: "m"}, Config{Tag: "m", Dir: "/env/dir", Remote: "mem://env"}},
-		"dir given":     {Config{Tag: "m", Dir: "/d"}, Config{Tag: "m", Dir: "/d", Remote: "mem://env"}},
-		"both given":    {Config{Tag: "m", Dir: "/d", Remote: "mem://r"}, Config{Tag: "m", Dir: "/d", Remote: "mem://r"}},
+		"nothing given": {Config{Tag: "m"}, Config{Tag: "m", Dir: "/env/dir", DefaultRemote: "mem://env"}},
+		"dir given":     {Config{Tag: "m", Dir: "/d"}, Config{Tag: "m", Dir: "/d", DefaultRemote: "mem://env"}},
+		"both given":    {Config{Tag: "m", Dir: "/d", Remote: "mem://r"}, Config{Tag: "m", Dir: "/d", Remote: "mem://r", DefaultRemote: "mem://env"}},
 	} {
 		got, err := c.in.WithDefaults()
-		if err != nil || got.Tag != c.want.Tag || got.Dir != c.want.Dir || got.Remote != c.want.Remote {
+		if err != nil || got.Tag != c.want.Tag || got.Dir != c.want.Dir || got.Remote != c.want.Remote || got.DefaultRemote != c.want.DefaultRemote {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
@@ -70,7 +70,7 @@ func TestWithDefaultsWithoutAnEnvironment(t *testing.T) {
 	if runtime.GOOS == "linux" && got.Dir != filepath.Join(home, ".local", "share", "graft") {
 		t.Errorf("directory %q, %v", got.Dir, err)
 	}
-	if err == nil && (!strings.HasPrefix(got.Dir, home) || got.Remote != "") {
+	if err == nil && (!strings.HasPrefix(got.Dir, home) || got.Remote != "" || got.DefaultRemote != "") {
 		t.Errorf("%+v", got)
 	}
 }

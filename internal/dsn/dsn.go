@@ -16,9 +16,14 @@ import (
 
 // Config is what a data source name says. Empty fields were not given.
 type Config struct {
-	Tag        string
-	Dir        string
-	Remote     string
+	Tag    string
+	Dir    string
+	Remote string
+
+	// DefaultRemote is for who opens the data directory first, when Remote is
+	// empty.
+	DefaultRemote string
+
 	AutoSync   time.Duration
 	PageCache  int64  // bytes
 	Mode       string // ro, rw or rwc
@@ -34,7 +39,8 @@ var (
 )
 
 // Parse reads either form of a data source name: pairs key=value with spaces
-// between them, or a URI that starts with "file:". Errors name what is wrong.
+// between them, or a URI that starts with "file:". It takes mattn/go-sqlite3's
+// names of pragmas, too. Errors name all that is wrong.
 func Parse(name string) (Config, error) {
 	var values url.Values
 	var err error
@@ -46,7 +52,17 @@ func Parse(name string) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return FromValues(values)
+	var errs []error
+	spellOut(values, failer(&errs))
+	c, err := FromValues(values)
+	return c, errors.Join(append(errs, err)...)
+}
+
+// failer gives a function that adds to errs what is wrong.
+func failer(errs *[]error) func(format string, args ...any) {
+	return func(format string, args ...any) {
+		*errs = append(*errs, fmt.Errorf("graft: data source name: "+format, args...))
+	}
 }
 
 // parseURI reads go-sqlite3's form: file:TAG?key=value&…, where the path may
@@ -131,8 +147,8 @@ func cutQuoted(s string) (value, rest string, ok bool) {
 	return b.String(), s, s == "" || strings.ContainsAny(s[:1], " \t\n")
 }
 
-// FromValues checks the parameters and reports everything that is wrong with
-// them at once.
+// FromValues checks the parameters, other than aliases of pragmas, and reports
+// everything that is wrong with them at once.
 func FromValues(values url.Values) (Config, error) {
 	c := Config{
 		Tag:        values.Get("tag"),
@@ -144,9 +160,7 @@ func FromValues(values url.Values) (Config, error) {
 		TimeFormat: values.Get("_timefmt"),
 	}
 	var errs []error
-	fail := func(format string, args ...any) {
-		errs = append(errs, fmt.Errorf("graft: data source name: "+format, args...))
-	}
+	fail := failer(&errs)
 	for _, key := range sortedKeys(values) {
 		switch {
 		case !slices.Contains(keys, key):

@@ -1,6 +1,7 @@
 package dsn
 
 import (
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -27,6 +28,9 @@ func TestParseReadsBothForms(t *testing.T) {
 		{"tag=m pagecache=64MB", Config{Tag: "m", PageCache: 64_000_000}},
 		{"tag=m pagecache=32MiB", Config{Tag: "m", PageCache: 32 << 20}},
 		{"_pragma=busy_timeout(1) tag=m _pragma='a = b'", Config{Tag: "m", Pragmas: []string{"busy_timeout(1)", "a = b"}}},
+
+		{"tag=m _timeout=5 _pragma=a(1) _fk=OFF", Config{Tag: "m", Pragmas: []string{"busy_timeout(5)", "foreign_keys(off)", "a(1)"}}},
+		{"tag=m _cache_size=-2000 _journal_mode=WAL", Config{Tag: "m", Pragmas: []string{"journal_mode(wal)", "cache_size(-2000)"}}},
 
 		{"file:main", Config{Tag: "main"}},
 		{"file:/main", Config{Tag: "main"}},
@@ -69,6 +73,14 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"tag=a pagecache=99999PB":        {"pagecache=99999PB"},
 		"tag=a mode=memory":              {"mode=memory", "ro, rw, rwc"},
 		"tag=a _txlock=never":            {"_txlock=never", "deferred, immediate, exclusive"},
+		"tag=a _loc=auto":                {`unknown key "_loc"`},
+		"tag=a _fk=maybe":                {"_fk=maybe", "yes"},
+		"tag=a _fk=":                     {"_fk="},
+		"tag=a _cache_size=1);x(":        {"_cache_size=1);x(", "number"},
+		"tag=a _timeout=5s":              {"_timeout=5s", "number"},
+		"tag=a _sync=1 _sync=2":          {"_sync", "2 times"},
+		"tag=a _sync=1 _synchronous=2":   {"_synchronous and _sync are the same"},
+		"tag=a _fk=x colour=y":           {"_fk=x", `"colour"`},
 		"x=1 mode=m _txlock=n autosync=": {`"x"`, "mode=m", "_txlock=n", "autosync is empty", "no tag given"},
 
 		"file:":                         {"tag is empty"},
@@ -169,5 +181,26 @@ func TestURIIsReadAsSQLiteDoes(t *testing.T) {
 	}
 	if c, err := Parse("file://elsewhere/main"); err == nil {
 		t.Errorf("another authority: %+v", c)
+	}
+}
+
+// TestAliasesArePragmas gives each alias each value that it may have.
+func TestAliasesArePragmas(t *testing.T) {
+	for _, a := range aliases {
+		values := a.allowed
+		if values == nil {
+			values = []string{"0", "-5", "123456"}
+		}
+		for _, name := range a.names {
+			for _, value := range values {
+				c, err := Parse("file:m?" + name + "=" + value)
+				if want := []string{a.pragma + "(" + value + ")"}; err != nil || !reflect.DeepEqual(c.Pragmas, want) {
+					t.Errorf("%s=%s: %q, %v, want %q", name, value, c.Pragmas, err, want)
+				}
+			}
+		}
+	}
+	if _, err := FromValues(url.Values{"tag": {"m"}, "_fk": {"1"}}); err == nil {
+		t.Error("the VFS, which would not set it, takes an alias")
 	}
 }
