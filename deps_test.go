@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"objstore/...":             {"objstore"},
 	"vfs":                      {".", "volume", "snapshot", "internal/..."},
 	"driver":                   {"vfs", "."},
+	"grafttest":                {"driver", "."},
 	"examples/...":             {".", "driver", "vfs", "objstore/...", "volume", "snapshot", "sync"},
 	"internal/...":             {"internal/..."},
 }
@@ -53,7 +54,7 @@ var direct = map[string]string{
 }
 
 // testPackages may import testing although they are no tests.
-var testPackages = map[string]bool{"objstore/objstoretest": true}
+var testPackages = map[string]bool{"objstore/objstoretest": true, "grafttest": true}
 
 // generated packages import what their generator likes.
 var generated = map[string]bool{"internal/graftpb": true}
