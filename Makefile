@@ -13,9 +13,9 @@ export GRAFT_SERVERS
 MINIO          = github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 VERSITY        = github.com/versity/versitygw/cmd/versitygw@v1.8.0
 
-.PHONY: check format vet staticcheck tidy test race wasm2go toxic fuzz bench cross servers generate generated rename
+.PHONY: check format vet staticcheck tidy test race wasm2go toxic orm fuzz bench cross servers generate generated rename
 
-check: format vet staticcheck tidy cross test race wasm2go toxic fuzz bench generated
+check: format vet staticcheck tidy cross test race wasm2go toxic orm fuzz bench generated
 
 format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "gofmt would change:"; echo "$$files"; exit 1; fi
@@ -24,6 +24,7 @@ vet:
 	$(GO) vet ./...
 	$(GO) -C bench vet ./...
 	$(GO) -C internal/toxitest vet ./...
+	$(GO) -C examples/orm vet ./...
 
 staticcheck:
 	$(STATIC) ./...
@@ -34,6 +35,7 @@ tidy:
 	$(GO) -C internal/toxitest mod tidy -diff
 	$(GO) -C internal/wasm2go mod tidy -diff
 	$(GO) mod tidy -modfile=go.wasm2go.mod -diff
+	$(GO) -C examples/orm mod tidy -diff
 
 # The README's command.
 test:
@@ -51,6 +53,10 @@ wasm2go:
 # Buckets over bad lines.
 toxic:
 	$(GO) -C internal/toxitest test -race -shuffle=on ./...
+
+# What builds on database/sql.
+orm:
+	$(GO) -C examples/orm test -race -shuffle=on ./...
 
 # Installs the servers: about four minutes on two cores. Without them their tests say so and skip.
 servers: $(foreach server,$(MINIO) $(VERSITY),$(GRAFT_SERVERS)/.$(notdir $(server)))
@@ -104,6 +110,7 @@ rename:
 	$(GO) mod edit -module "$(MODULE)/internal/toxitest" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../../" internal/toxitest/go.mod && \
 	$(GO) mod edit -module "$(MODULE)/internal/wasm2go" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../../" internal/wasm2go/go.mod && \
 	$(GO) mod edit -module "$(MODULE)" go.wasm2go.mod && \
+	$(GO) mod edit -module "$(MODULE)/examples/orm" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../../" examples/orm/go.mod && \
 	$(GO) mod edit -module "$(MODULE)/tools" tools.mod
 	find . -name '*.old' -delete
 	gofmt -w .
