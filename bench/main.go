@@ -42,7 +42,7 @@ type workload struct {
 
 // workloads are all of them, in the order in which they run.
 func workloads() []workload {
-	return slices.Concat(localWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), rewriteWorkloads(), spaceWorkloads(),
+	return slices.Concat(localWorkloads(), sharingWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), rewriteWorkloads(), spaceWorkloads(),
 		remoteWorkloads())
 }
 
