@@ -95,14 +95,18 @@ func TestABucketThatGoesAwayAndComesBack(t *testing.T) {
 	remote, dir := fileBucket(t)
 	a := pushed(t, remote)
 	a.exec("INSERT INTO t VALUES (5000, 'x')")
+	b := open(t, "tag=main dir='%s' remote=%s", t.TempDir(), remote)
+	b.exec("PRAGMA graft_clone = '"+a.line("graft_info", "Remote:")+"'", "SELECT b FROM t WHERE a = 1")
 	if err := os.Rename(dir, dir+".away"); err != nil {
 		t.Fatal(err)
 	}
 	t.Log(a.fails("PRAGMA graft_push", dir))
 	a.want("SELECT b FROM t WHERE a = 5000", "x")
+	t.Log(b.fails("SELECT sum(length(b)) FROM t", "read page", dir)) // the first pages are here
 	if err := os.Rename(dir+".away", dir); err != nil {
 		t.Fatal(err)
 	}
+	b.want("SELECT sum(length(b)) FROM t", "200000")
 	a.exec("PRAGMA graft_push")
 	a.wantStatus("3 r2")
 }

@@ -58,6 +58,26 @@ func (r *Reader) SameGraft(o *Reader) bool { return r.head == o.head }
 // that. A page outside the page count is an error, and so is one that the
 // Snapshot names and that cannot be had: ErrCorrupt when it should be here.
 func (r *Reader) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
+	return r.pageIn(ctx, p, nil)
+}
+
+// ReadPage copies page p, as Page gives it, to dst. A page that nobody keeps in
+// memory costs none. After an error dst is undefined.
+func (r *Reader) ReadPage(ctx context.Context, p volume.PageIdx, dst *volume.Page) error {
+	page, err := r.pageIn(ctx, p, dst)
+	return copyTo(dst, page, err)
+}
+
+// copyTo copies page to dst, unless it is there or err is not nil.
+func copyTo(dst, page *volume.Page, err error) error {
+	if err == nil && page != dst {
+		*dst = *page
+	}
+	return err
+}
+
+// pageIn is Page that gives the page in buf when the store does.
+func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page) (*volume.Page, error) {
 	if r.closed.Load() {
 		return nil, ErrReaderClosed
 	}
@@ -71,7 +91,7 @@ func (r *Reader) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, erro
 	if id.IsZero() {
 		return &zeroPage, nil
 	}
-	page, err := r.head.store.Page(id, p)
+	page, err := r.head.store.PageIn(id, p, buf)
 	if !errors.Is(err, store.ErrNotFound) {
 		return page, err
 	}

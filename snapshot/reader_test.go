@@ -44,6 +44,26 @@ func TestMissingPageComesFromTheSource(t *testing.T) {
 	}
 }
 
+func TestReadPageGivesWhatPageGives(t *testing.T) {
+	g, id := pulled(t)
+	if err := g.store.Stage(id, []volume.PageEntry{{Idx: 2, Page: page(7, 2)}}); err != nil {
+		t.Fatal(err)
+	}
+	w := g.writer(t)
+	defer w.Discard()
+	write(t, w, 4, 4, 8)
+	want := content{count: 6, seeds: map[volume.PageIdx]uint64{1: 7, 2: 7, 3: 7, 4: 7}}
+	want.check(t, w.base)
+	want.set(4, 4, 8).check(t, w)
+	for _, r := range []pageReader{w.base, w} {
+		for _, p := range []volume.PageIdx{0, 7} {
+			if err := r.ReadPage(context.Background(), p, new(volume.Page)); err == nil {
+				t.Errorf("page %d is read", p)
+			}
+		}
+	}
+}
+
 func TestErrorOfTheSourceComesThrough(t *testing.T) {
 	g, _ := pulled(t)
 	offline := errors.New("offline")

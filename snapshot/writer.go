@@ -95,6 +95,18 @@ func (w *Writer) SetRelaxed(relaxed bool) { w.relaxed = relaxed }
 
 // Page gives page p as staged, or else as [Reader.Page] does.
 func (w *Writer) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
+	return w.pageIn(ctx, p, nil)
+}
+
+// ReadPage copies page p, as Page gives it, to dst. After an error dst is
+// undefined.
+func (w *Writer) ReadPage(ctx context.Context, p volume.PageIdx, dst *volume.Page) error {
+	page, err := w.pageIn(ctx, p, dst)
+	return copyTo(dst, page, err)
+}
+
+// pageIn is Page that gives the page in buf when the base does.
+func (w *Writer) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page) (*volume.Page, error) {
 	if page, err := w.stagedPage(p); page != nil || err != nil {
 		return page, err
 	}
@@ -104,7 +116,7 @@ func (w *Writer) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, erro
 	case !w.kept.Has(p):
 		return &zeroPage, nil
 	}
-	return w.base.Page(ctx, p)
+	return w.base.pageIn(ctx, p, buf)
 }
 
 func (w *Writer) stagedPage(p volume.PageIdx) (*volume.Page, error) {

@@ -127,6 +127,7 @@ func (f *file) Close() error {
 type pages interface {
 	PageCount() graft.PageCount
 	Page(context.Context, graft.PageIdx) (*graft.Page, error)
+	ReadPage(context.Context, graft.PageIdx, *graft.Page) error
 }
 
 // pages gives what SQLite sees until done is called.
@@ -150,17 +151,28 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 		if at >= src.PageCount().Bytes() {
 			return n, io.EOF
 		}
-		idx, in := graft.PageIdx(at/graft.PageSize)+1, int(at%graft.PageSize)
-		page, err := f.page(src, idx)
+		part, err := f.readPage(src, p[n:], graft.PageIdx(at/graft.PageSize)+1, int(at%graft.PageSize))
 		if err != nil {
 			return n, f.fail(err, sqlite3.IOERR_READ)
 		}
-		part := p[n : n+copy(p[n:], page[in:])]
-		if idx == 1 && (f.writer == nil || !f.writer.Staged(1)) {
-			sqlitefile.OverlayCounter(part, in, f.counter)
-			sqlitefile.OverlayCookie(part, in, f.showCookie(sqlitefile.Header(page[:]).Cookie()))
-		}
-		n += len(part)
+		n += part
+	}
+	return n, nil
+}
+
+// readPage reads page idx of src from byte in on, as far as p goes.
+func (f *file) readPage(src pages, p []byte, idx graft.PageIdx, in int) (int, error) {
+	if idx != 1 && in == 0 && len(p) >= graft.PageSize {
+		return graft.PageSize, src.ReadPage(f.context(), idx, (*graft.Page)(p))
+	}
+	page, err := f.page(src, idx)
+	if err != nil {
+		return 0, err
+	}
+	n := copy(p, page[in:])
+	if idx == 1 && (f.writer == nil || !f.writer.Staged(1)) {
+		sqlitefile.OverlayCounter(p[:n], in, f.counter)
+		sqlitefile.OverlayCookie(p[:n], in, f.showCookie(sqlitefile.Header(page[:]).Cookie()))
 	}
 	return n, nil
 }

@@ -72,13 +72,16 @@ func (s *Store) view(fn func(txn *badger.Txn) error) error {
 }
 
 // get reads the value of one key, which is shared.
-func (s *Store) get(key []byte) ([]byte, error) {
+func (s *Store) get(key []byte) ([]byte, error) { return s.getIn(key, nil) }
+
+// getIn is get that reads from Badger into buf, if that is long enough.
+func (s *Store) getIn(key, buf []byte) ([]byte, error) {
 	if err := s.use.acquire(); err != nil {
 		return nil, err
 	}
 	defer s.use.release()
 	if o, ok := s.overlay.get(key); !ok {
-		return s.getBadger(key)
+		return s.getBadgerIn(key, buf)
 	} else if o.value != nil {
 		return o.value, nil
 	}
@@ -86,12 +89,15 @@ func (s *Store) get(key []byte) ([]byte, error) {
 }
 
 // getBadger reads a value from Badger, which the caller owns and holds open.
-func (s *Store) getBadger(key []byte) (value []byte, err error) {
+func (s *Store) getBadger(key []byte) ([]byte, error) { return s.getBadgerIn(key, nil) }
+
+// getBadgerIn is getBadger that reads into buf, if that is long enough.
+func (s *Store) getBadgerIn(key, buf []byte) (value []byte, err error) {
 	if s.poison.stuck.Load() {
 		return nil, s.poison.err()
 	}
 	for range readTries {
-		value, err = s.tryBadger(key)
+		value, err = s.tryBadger(key, buf)
 		if err == nil && len(value) > 0 || errors.Is(err, ErrNotFound) {
 			return value, err
 		}
@@ -109,14 +115,14 @@ func (s *Store) getBadger(key []byte) (value []byte, err error) {
 const readTries = 4
 
 // tryBadger reads a value once.
-func (s *Store) tryBadger(key []byte) (value []byte, err error) {
+func (s *Store) tryBadger(key, buf []byte) (value []byte, err error) {
 	err = s.reads.view(s.db, func(txn *badger.Txn) error {
 		item, err := txn.Get(key)
 		if s.opts.midRead != nil {
 			s.opts.midRead()
 		}
 		if err == nil {
-			value, err = item.ValueCopy(nil)
+			value, err = item.ValueCopy(buf)
 		}
 		return readError(key, err)
 	})

@@ -49,15 +49,13 @@ func (c *pageCache) put(ref PageRef, page *volume.Page) {
 	c.pages.Set(ref, page)
 }
 
-// offer keeps a page that was read, if it is worth it.
-func (c *pageCache) offer(ref PageRef, page *volume.Page) {
-	if c.room.Load() <= 0 {
-		sum := maphash.Comparable(c.seed, ref)
-		if place := &c.seen[sum%seenPages]; place.Swap(sum) != sum {
-			return
-		}
+// wants tells whether a page that was read is worth keeping.
+func (c *pageCache) wants(ref PageRef) bool {
+	if c.room.Load() > 0 {
+		return true
 	}
-	c.put(ref, page)
+	sum := maphash.Comparable(c.seed, ref)
+	return c.seen[sum%seenPages].Swap(sum) == sum
 }
 
 // drop gives up the place of a page that nobody will ask for soon.

@@ -139,6 +139,13 @@ func (s *Store) Head(v volume.VolumeID) (head volume.LSN, err error) {
 
 // Page gives page p of Segment id, or ErrNotFound when it is not stored here.
 func (s *Store) Page(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error) {
+	return s.PageIn(id, p, nil)
+}
+
+// PageIn is Page that gives the page in buf, the caller's own, when it has to be
+// read from disk: a page that the page cache does not take costs no memory. What
+// buf holds otherwise, and after an error, is undefined.
+func (s *Store) PageIn(id volume.SegmentID, p volume.PageIdx, buf *volume.Page) (*volume.Page, error) {
 	if err := s.use.acquire(); err != nil {
 		return nil, err
 	}
@@ -150,9 +157,9 @@ func (s *Store) Page(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error
 	if page, ok := s.cache.get(ref); ok {
 		return page, nil
 	}
-	page, err := pageOf(s.getBadger(key))
+	page, err := pageOf(s.getBadgerIn(key, bytesOf(buf)))
 	if errors.Is(err, ErrNotFound) {
-		page, err = s.loadAlias(ref)
+		page, err = s.loadAlias(ref, buf)
 	}
 	if errors.Is(err, ErrNotFound) {
 		return nil, ErrNotFound
@@ -160,12 +167,28 @@ func (s *Store) Page(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error
 	if err != nil {
 		return nil, fmt.Errorf("read page %d of segment %s: %w", p, id, err)
 	}
-	s.cache.offer(ref, page)
+	if s.cache.wants(ref) {
+		kept := page
+		if page == buf {
+			kept = volume.CopyPage(buf[:])
+		}
+		s.cache.put(ref, kept)
+	}
 	return page, nil
 }
 
-// loadPage reads the page that is stored under a key.
-func (s *Store) loadPage(key []byte) (*volume.Page, error) { return pageOf(s.get(key)) }
+// loadPage reads the page that is stored under a key, in buf if it can.
+func (s *Store) loadPage(key []byte, buf *volume.Page) (*volume.Page, error) {
+	return pageOf(s.getIn(key, bytesOf(buf)))
+}
+
+// bytesOf gives the memory of a page, or nil.
+func bytesOf(page *volume.Page) []byte {
+	if page == nil {
+		return nil
+	}
+	return page[:]
+}
 
 // pageOf gives a stored value as the page that it must be.
 func pageOf(b []byte, err error) (*volume.Page, error) {
@@ -179,7 +202,7 @@ func pageOf(b []byte, err error) (*volume.Page, error) {
 }
 
 // loadAlias reads a page of a remote Segment that is stored under a local one.
-func (s *Store) loadAlias(ref PageRef) (*volume.Page, error) {
+func (s *Store) loadAlias(ref PageRef, buf *volume.Page) (*volume.Page, error) {
 	alias, found, err := s.alias(ref)
 	if err != nil {
 		return nil, err
@@ -187,7 +210,7 @@ func (s *Store) loadAlias(ref PageRef) (*volume.Page, error) {
 	if !found {
 		return nil, ErrNotFound
 	}
-	return s.loadPage(keyPage(alias.Segment, alias.Idx))
+	return s.loadPage(keyPage(alias.Segment, alias.Idx), buf)
 }
 
 // alias gives the place of a page of a remote Segment that is stored under a

@@ -61,7 +61,7 @@ func (s *Store) Unstage(id volume.SegmentID, pages volume.PageSet) error {
 // StagedPage gives a page that was staged, or ErrNotFound. It is not cached: as
 // long as nothing refers to the Segment, a page may be staged again.
 func (s *Store) StagedPage(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error) {
-	page, err := s.loadPage(keyPage(id, p))
+	page, err := s.loadPage(keyPage(id, p), nil)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return nil, fmt.Errorf("read staged page %d of segment %s: %w", p, id, err)
 	}
