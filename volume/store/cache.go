@@ -15,17 +15,20 @@ import (
 // keeps what is used often from being driven out by a scan.
 //
 // To put a page into it costs a third of reading one. So once it is full a page
-// that was read has to be read again, not long after, to get in.
+// that was read has to be read again, not long after, to get in: how likely that
+// is goes with how often it is read. Of as many pages as fit, read at random,
+// every fifth reading lets one in.
 type pageCache struct {
 	pages *otter.Cache[PageRef, *volume.Page]
 	room  atomic.Int64 // pages that may still be put without being asked for twice
 
 	seed maphash.Seed
-	seen [seenPages]atomic.Uint64 // hashes of pages that were read once
+	seen []atomic.Uint64 // hashes of pages that were read once
 }
 
-// seenPages is how many pages that were read once are remembered, at most.
-const seenPages = 1 << 13
+// seenShare is how many pages the cache has for each that was read once and is
+// remembered.
+const seenShare = 4
 
 func newPageCache(size int64) (*pageCache, error) {
 	pages := max(size/volume.PageSize, 16)
@@ -36,7 +39,7 @@ func newPageCache(size int64) (*pageCache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make page cache: %w", err)
 	}
-	cache := &pageCache{pages: c, seed: maphash.MakeSeed()}
+	cache := &pageCache{pages: c, seed: maphash.MakeSeed(), seen: make([]atomic.Uint64, pages/seenShare)}
 	cache.room.Store(pages)
 	return cache, nil
 }
@@ -55,7 +58,7 @@ func (c *pageCache) wants(ref PageRef) bool {
 		return true
 	}
 	sum := maphash.Comparable(c.seed, ref)
-	return c.seen[sum%seenPages].Swap(sum) == sum
+	return c.seen[sum%uint64(len(c.seen))].Swap(sum) == sum
 }
 
 // drop gives up the place of a page that nobody will ask for soon.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"graft/volume"
@@ -39,6 +40,33 @@ func TestPageInReadsIntoTheCallersMemory(t *testing.T) {
 		direct, aliased := read(staged, pages(1, 40, 1)), read(remote, pages(1, 3, 1))
 		if n == 0 && (direct != 40 || aliased != 3) {
 			t.Errorf("%d pages, and %d by an alias, were read into the caller's memory", direct, aliased)
+		}
+	}
+}
+
+// Each of as many pages as fit, read at random and kept out, is wanted every
+// fifth time, however large the cache is.
+func TestFullCacheWantsWhatIsReadAgain(t *testing.T) {
+	const seed = 1
+	for _, pages := range []int{1 << 10, 1 << 14} {
+		c, err := newPageCache(int64(pages) * volume.PageSize)
+		must(t, err)
+		ref := func(p int) PageRef { return PageRef{volume.SegmentID{1}, volume.PageIdx(p)} }
+		if !c.wants(ref(1)) {
+			t.Errorf("%d pages: an empty cache does not want a page", pages)
+		}
+		c.room.Store(0)
+		if c.wants(ref(1)) || !c.wants(ref(1)) {
+			t.Errorf("%d pages: a page is wanted at once, or not the second time", pages)
+		}
+		r, wanted, reads := rand.New(rand.NewPCG(seed, 0)), 0, 20*pages
+		for range reads {
+			if c.wants(ref(r.IntN(pages))) {
+				wanted++
+			}
+		}
+		if share := float64(wanted) / float64(reads); share < 0.15 || share > 0.25 {
+			t.Errorf("%d pages: %.2f of what is read is wanted", pages, share)
 		}
 	}
 }
