@@ -35,9 +35,10 @@ type readAhead struct {
 	}
 }
 
-// take notes that page p was asked for, and gives it if it was read ahead. read
-// runs in the background with the pages to read next, if it is time for them.
-func (a *readAhead) take(p volume.PageIdx, count volume.PageCount, read func(first, last volume.PageIdx)) *volume.Page {
+// take notes that r, whose readAhead it is, was asked for page p, and gives that
+// if it was read ahead. If it is time for them, r reads the next pages in the
+// background.
+func (a *readAhead) take(p volume.PageIdx, r *Reader) *volume.Page {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	page := a.mu.pages[p]
@@ -59,14 +60,14 @@ func (a *readAhead) take(p volume.PageIdx, count volume.PageCount, read func(fir
 		a.mu.upTo = p
 		clear(a.mu.pages)
 	}
-	last := min(a.mu.upTo+aheadPages, volume.PageIdx(count))
+	last := min(a.mu.upTo+aheadPages, volume.PageIdx(r.PageCount()))
 	if a.mu.upTo > p+aheadPages/2 || last == a.mu.upTo {
 		return page
 	}
 	first := a.mu.upTo + 1
 	a.mu.upTo, a.mu.busy = last, true
 	a.forgetBelow(p)
-	a.running.Go(func() { read(first, last) })
+	a.running.Go(func() { r.readPages(first, last) })
 	return page
 }
 

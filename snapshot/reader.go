@@ -81,7 +81,7 @@ func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page)
 	if r.closed.Load() {
 		return nil, ErrReaderClosed
 	}
-	if page := r.ahead.take(p, r.PageCount(), r.readPages); page != nil {
+	if page := r.ahead.take(p, r); page != nil {
 		return page, nil
 	}
 	id, err := r.snap.root.Lookup(ctx, p)

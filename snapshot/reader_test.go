@@ -64,6 +64,24 @@ func TestReadPageGivesWhatPageGives(t *testing.T) {
 	}
 }
 
+func TestReadingACachedPageAllocatesItsKeyAlone(t *testing.T) {
+	g := newGraft(t)
+	g.update(t, func(w *Writer) { write(t, w, 1, 4, 1) })
+	if err := g.store.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	r, dst := g.head.Reader(), new(volume.Page)
+	defer r.Close()
+	n := testing.AllocsPerRun(100, func() {
+		if err := r.ReadPage(context.Background(), 3, dst); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 1 || *dst != *page(1, 3) {
+		t.Errorf("%v allocations, or other content", n)
+	}
+}
+
 func TestErrorOfTheSourceComesThrough(t *testing.T) {
 	g, _ := pulled(t)
 	offline := errors.New("offline")
