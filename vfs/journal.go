@@ -1,10 +1,9 @@
 package vfs
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"hash/crc32"
 	"io"
 
 	"github.com/ncruces/go-sqlite3"
@@ -27,9 +26,10 @@ const (
 )
 
 // journal is the rollback journal of an open transaction. In the place of a page
-// it keeps that the Snapshot which the transaction stands on has it: what SQLite
-// puts into the journal is what it has read from there. Page 1 is kept as bytes,
-// as are all others that do not come as expected. A crash leaves no journal:
+// it keeps that the Snapshot which the transaction stands on has it, as most that
+// SQLite puts there are what it has read. Others are kept as bytes: page 1, whose
+// counters are the file's own, and free pages that SQLite did not care to write,
+// but has in its cache. A crash leaves no journal:
 // nothing of a transaction is seen before it is published.
 //
 // The name of the super-journal is dropped, with which a COMMIT of several
@@ -51,7 +51,6 @@ type reference struct {
 	state  refState
 	pageNo uint32
 	sum    uint32 // SQLite's checksum
-	crc    uint32 // of the page, CRC-32C
 }
 
 type refState uint8
@@ -61,8 +60,6 @@ const (
 	begun                  // its page number is here, and nothing else was written
 	inBase                 // its page is in base, and the rest here
 )
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // span is the part of one record, or of the header, that a read or a write goes
 // through.
@@ -116,8 +113,7 @@ func (j *journal) write(at span, p []byte, off int64) error {
 	switch {
 	case rec < 0:
 	case at.from == 0 && at.n == recordSize:
-		if j.begin(rec, p) {
-			j.refer(rec, p[recordPage:recordSum])
+		if j.begin(rec, p) && j.refer(rec, p[recordPage:recordSum]) {
 			j.refs[rec].sum = binary.BigEndian.Uint32(p[recordSum:])
 			return nil
 		}
@@ -126,8 +122,9 @@ func (j *journal) write(at span, p []byte, off int64) error {
 			return nil
 		}
 	case at.from == recordPage && at.n == graft.PageSize && j.state(rec) == begun:
-		j.refer(rec, p)
-		return nil
+		if j.refer(rec, p) {
+			return nil
+		}
 	case at.from == recordSum && at.n == recordSize-recordSum && j.state(rec) == inBase:
 		j.refs[rec].sum = binary.BigEndian.Uint32(p)
 		return nil
@@ -156,9 +153,15 @@ func (j *journal) begin(i int, p []byte) bool {
 	return r.state == begun
 }
 
-// refer lets base stand for the page of record i.
-func (j *journal) refer(i int, page []byte) {
-	j.refs[i].state, j.refs[i].crc = inBase, crc32.Checksum(page, castagnoli)
+// refer lets base stand for the page of record i, if it has the same there and
+// that can be told without a request.
+func (j *journal) refer(i int, page []byte) bool {
+	old, err := j.base.Local(j.file.context(), graft.PageIdx(j.refs[i].pageNo))
+	if err != nil || old == nil || !bytes.Equal(old[:], page) {
+		return false
+	}
+	j.refs[i].state = inBase
+	return true
 }
 
 // store puts the bytes of record i, of which something is to change, into the
@@ -191,9 +194,6 @@ func (j *journal) record(r reference, b *[recordSize]byte, wantPage bool) error 
 		return nil
 	}
 	page, err := j.base.Page(j.file.context(), graft.PageIdx(r.pageNo))
-	if err == nil && crc32.Checksum(page[:], castagnoli) != r.crc {
-		err = fmt.Errorf("graft: page %d is not what was put into the journal", r.pageNo)
-	}
 	if err != nil {
 		return j.file.fail(err, sqlite3.IOERR_READ)
 	}

@@ -94,7 +94,7 @@ func TestJournalIsAFile(t *testing.T) {
 			"record": func(t *rapid.T) {
 				p := rapid.Uint32Range(0, basePages+2).Draw(t, "page")
 				page := new(graft.Page)
-				if p > 1 && p <= basePages { // what SQLite has read
+				if p > 1 && p <= basePages && rapid.IntRange(0, 4).Draw(t, "as read") > 0 {
 					page = basePage(graft.PageIdx(p))
 				}
 				b := journalRecord(p, rapid.Uint32().Draw(t, "sum"), page[:])
@@ -168,22 +168,6 @@ func TestJournalOfManyPages(t *testing.T) {
 		t.Errorf("%d of %d bytes are kept, %v", kept, j.size, err)
 	}
 	c.exec("ROLLBACK")
-}
-
-// TestJournalWithAnotherPage refuses to give back what it was not given.
-func TestJournalWithAnotherPage(t *testing.T) {
-	f := databaseFile(t)
-	j := &journal{file: f}
-	other := basePage(9)
-	if _, err := j.WriteAt(journalRecord(5, 7, other[:]), journalHeader); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := j.ReadAt(make([]byte, graft.PageSize), journalHeader+recordPage); err == nil || f.cause == nil {
-		t.Errorf("read: %v, cause %v", err, f.cause)
-	}
-	if err := j.Close(); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestJournalDropsTheSuperJournal ends where its name begins.
