@@ -78,10 +78,11 @@ type masks struct {
 }
 
 var (
-	patternID   = regexp.MustCompile(`\b[SV][1-9A-HJ-NP-Za-km-z]{21}\b`)
-	patternHash = regexp.MustCompile(`\b[0-9a-f]{32,64}\b`)
-	patternTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
-	patternSize = regexp.MustCompile(`(\b(?:[Rr]ecord[ _])?[Bb]ytes"?: ?|LSN \d+  TIME  \d+ pages  )\d+`)
+	patternID     = regexp.MustCompile(`\b[SV][1-9A-HJ-NP-Za-km-z]{21}\b`)
+	patternHash   = regexp.MustCompile(`\b[0-9a-f]{32,64}\b`)
+	patternTime   = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`)
+	patternSQLite = regexp.MustCompile(`(\bsqlite_version"?: ?)\d+`)
+	patternSize   = regexp.MustCompile(`(\b(?:[Rr]ecord[ _])?[Bb]ytes"?: ?|LSN \d+  TIME  \d+ pages  )\d+`)
 )
 
 func (m *masks) hide(text string) string {
@@ -95,6 +96,7 @@ func (m *masks) hide(text string) string {
 	text = patternTime.ReplaceAllString(text, "TIME")
 	text = strings.ReplaceAll(text, m.dir, "DIR")
 	text = strings.ReplaceAll(text, version(), "VERSION")
+	text = patternSQLite.ReplaceAllString(text, "${1}NUMBER")
 	return patternSize.ReplaceAllString(text, "${1}SIZE")
 }
 
