@@ -121,7 +121,7 @@ func (s *Store) fillUp(ctx context.Context, newest uint64, size int64) (rotated 
 
 // smallStore is what lives at most, in bytes, for the files of the journal to
 // count.
-const smallStore = 32 << 20
+const smallStore = 1 << 20
 
 // trimJournal leaves one small file of the journal, unless somebody writes: next
 // was the next redo record some time ago.
