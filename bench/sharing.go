@@ -21,6 +21,8 @@ var (
 	readersTarget = target{relation: atLeast, bound: 0.9, unit: ratio}
 )
 
+var sharingSystem = graftSystem("", "synchronous(full)")
+
 func sharingWorkloads() []workload {
 	return []workload{{
 		name: "writers-8",
@@ -54,7 +56,7 @@ func (c *crew) name() string { return c.title }
 
 // newCrew opens a new database for n connections, and one that writes beside
 // them.
-func newCrew(ctx context.Context, e *env, title string, n int, writer bool) (_ *crew, stop func() error, err error) {
+func newCrew(ctx context.Context, e *env, s system, title string, n int, writer bool) (_ *crew, stop func() error, err error) {
 	dir, err := e.fresh(strings.ReplaceAll(title, " ", "-"))
 	if err != nil {
 		return nil, nil, err
@@ -66,7 +68,6 @@ func newCrew(ctx context.Context, e *env, title string, n int, writer bool) (_ *
 			err = errors.Join(err, end())
 		}
 	}()
-	s := graftSystem("", "synchronous(full)")
 	if err := s.setUp(ctx, dir, c.rows); err != nil {
 		return nil, nil, err
 	}
@@ -194,12 +195,12 @@ func (w *waits) run(ctx context.Context, r *rand.Rand, n int) error {
 
 // writersShare compares the throughput of many connections with that of one.
 func writersShare(ctx context.Context, e *env) (_ []row, err error) {
-	many, stopMany, err := newCrew(ctx, e, "8 connections", sharedBy, false)
+	many, stopMany, err := newCrew(ctx, e, sharingSystem, "8 connections", sharedBy, false)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, stopMany()) }()
-	one, stopOne, err := newCrew(ctx, e, "one connection", 1, false)
+	one, stopOne, err := newCrew(ctx, e, sharingSystem, "one connection", 1, false)
 	if err != nil {
 		return nil, err
 	}
@@ -216,21 +217,30 @@ func writersShare(ctx context.Context, e *env) (_ []row, err error) {
 	return []row{throughput, latency}, nil
 }
 
-// readersShare compares readers beside a writer with readers alone.
-func readersShare(ctx context.Context, e *env) (_ []row, err error) {
-	beside, stopBeside, err := newCrew(ctx, e, "7 readers beside a writer", sharedBy-1, true)
+// readersShare compares readers beside a writer with readers alone; and those of
+// a file in WAL mode, which tells what the writer's share of the processors is.
+func readersShare(ctx context.Context, e *env) ([]row, error) {
+	r, err := readersOf(ctx, e, sharingSystem, "readers-7-writer", readersTarget)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, stopBeside()) }()
-	alone, stopAlone, err := newCrew(ctx, e, "7 readers alone", sharedBy-1, false)
+	wal, err := readersOf(ctx, e, fileSystem("wal", "full"), "readers-7-writer-wal", target{})
+	return []row{r, wal}, err
+}
+
+func readersOf(ctx context.Context, e *env, s system, name string, t target) (_ row, err error) {
+	beside, stopBeside, err := newCrew(ctx, e, s, "7 readers beside a writer", sharedBy-1, true)
 	if err != nil {
-		return nil, err
+		return row{}, err
+	}
+	defer func() { err = errors.Join(err, stopBeside()) }()
+	alone, stopAlone, err := newCrew(ctx, e, s, "7 readers alone", sharedBy-1, false)
+	if err != nil {
+		return row{}, err
 	}
 	defer func() { err = errors.Join(err, stopAlone()) }()
 	beside.work, alone.work = readRow, readRow
 	n := e.size.selects
 	c := contest{subject: beside, references: []contender{alone}, rounds: e.rounds, warm: max(n/5, 1), ops: n, rest: e.rest}
-	r, err := c.row(ctx, "readers-7-writer", readersTarget)
-	return []row{r}, err
+	return c.row(ctx, name, t)
 }
