@@ -113,8 +113,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // request is one request without a body.
-func (b *slowBucket) request(ctx context.Context, k requestKind, f func() error) error {
-	defer b.begin(k)()
+func (b *slowBucket) request(ctx context.Context, k requestKind, key string, f func() error) error {
+	defer b.begin(asked{kind: k, key: key})()
 	if err := b.await(ctx); err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (b *slowBucket) Close() error { return b.inner.Close() }
 
 // Attributes implements driver.Bucket.
 func (b *slowBucket) Attributes(ctx context.Context, key string) (attrs *driver.Attributes, err error) {
-	err = b.request(ctx, headRequest, func() error {
+	err = b.request(ctx, headRequest, key, func() error {
 		a, err := b.inner.Attributes(ctx, key)
 		if err == nil {
 			attrs = &driver.Attributes{ContentType: a.ContentType, ModTime: a.ModTime, Size: a.Size}
@@ -154,7 +154,7 @@ func (b *slowBucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (p
 	if size == 0 {
 		size = 1000
 	}
-	err = b.request(ctx, listRequest, func() error {
+	err = b.request(ctx, listRequest, opts.Prefix, func() error {
 		objects, next, err := b.inner.ListPage(ctx, token, size, &blob.ListOptions{Prefix: opts.Prefix, Delimiter: opts.Delimiter})
 		if err != nil {
 			return err
@@ -170,12 +170,12 @@ func (b *slowBucket) ListPaged(ctx context.Context, opts *driver.ListOptions) (p
 
 // Copy implements driver.Bucket.
 func (b *slowBucket) Copy(ctx context.Context, to, from string, _ *driver.CopyOptions) error {
-	return b.request(ctx, putRequest, func() error { return b.inner.Copy(ctx, to, from, nil) })
+	return b.request(ctx, putRequest, to, func() error { return b.inner.Copy(ctx, to, from, nil) })
 }
 
 // Delete implements driver.Bucket.
 func (b *slowBucket) Delete(ctx context.Context, key string, _ *driver.DeleteOptions) error {
-	return b.request(ctx, deleteRequest, func() error { return b.inner.Delete(ctx, key) })
+	return b.request(ctx, deleteRequest, key, func() error { return b.inner.Delete(ctx, key) })
 }
 
 // SignedURL implements driver.Bucket.
@@ -189,7 +189,7 @@ func (b *slowBucket) NewRangeReader(ctx context.Context, key string, offset, len
 	if offset == 0 && length < 0 {
 		k = getRequest
 	}
-	end := b.begin(k)
+	end := b.begin(asked{kind: k, key: key, offset: offset, length: length})
 	defer func() {
 		if err != nil {
 			end()

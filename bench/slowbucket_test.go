@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -353,4 +354,41 @@ func TestCountsAgree(t *testing.T) {
 	if err := errors.Join(db.Close(), b.Close()); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestWatched watches two requests in flight together, then one.
+func TestWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := memoryBucket()
+		b.slow.setSpeed(speed{Latency: latency})
+		b.slow.watch()
+		done := make(chan error)
+		ask := func(key string) {
+			_, err := b.Exists(t.Context(), key)
+			done <- err
+		}
+		go ask("a")
+		time.Sleep(latency / 2)
+		go ask("b")
+		for range 2 {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		go ask("c")
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		var got []string
+		for _, a := range b.slow.watched() {
+			got = append(got, fmt.Sprint(a.key, " ", a.kind, " ", a.place, " ", a.flying, " ", a.ended.Sub(a.begun)))
+		}
+		want := []string{"a HEAD 1 1 25ms", "b HEAD 1 2 25ms", "c HEAD 2 1 25ms"}
+		if !slices.Equal(got, want) {
+			t.Errorf("watched %q, not %q", got, want)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

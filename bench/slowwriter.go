@@ -25,6 +25,7 @@ type slowWriter struct {
 	ctx         context.Context // of the upload
 	cancel      context.CancelFunc
 	inner       *blob.Writer
+	key         string
 	conditional bool
 	size        int   // of a part
 	closed      bool  // inner is
@@ -48,7 +49,7 @@ func (b *slowBucket) NewTypedWriter(ctx context.Context, key, contentType string
 	}
 	n := cmp.Or(opts.MaxConcurrency, partsAtime)
 	return &slowWriter{
-		bucket: b, ctx: uploading, cancel: cancel, inner: inner, conditional: opts.IfNotExist,
+		bucket: b, ctx: uploading, cancel: cancel, inner: inner, key: key, conditional: opts.IfNotExist,
 		size: cmp.Or(opts.BufferSize, partSize), slots: make(chan struct{}, n), spare: make(chan []byte, n+1),
 	}, nil
 }
@@ -78,7 +79,7 @@ func (w *slowWriter) turn() error {
 	}
 	if !w.begun {
 		w.begun = true
-		if err := w.bucket.request(w.ctx, partRequest, func() error { return nil }); err != nil {
+		if err := w.bucket.request(w.ctx, partRequest, w.key, func() error { return nil }); err != nil {
 			return err
 		}
 	}
@@ -110,7 +111,7 @@ func (w *slowWriter) send(part []byte) error {
 	w.sent.Go(func() {
 		defer func() { <-w.slots }()
 		// What fails is the end of the context alone, which Close meets too.
-		_ = w.bucket.request(w.ctx, partRequest, func() error { return w.bucket.transfer(w.ctx, len(part)) })
+		_ = w.bucket.request(w.ctx, partRequest, w.key, func() error { return w.bucket.transfer(w.ctx, len(part)) })
 		w.bucket.moved(0, len(part))
 		select {
 		case w.spare <- part[:0]:
@@ -140,10 +141,10 @@ func (w *slowWriter) Close() error {
 // complete is the last request, or the only one.
 func (w *slowWriter) complete() error {
 	if w.begun {
-		return w.bucket.request(w.ctx, partRequest, w.appear)
+		return w.bucket.request(w.ctx, partRequest, w.key, w.appear)
 	}
 	w.held = append(w.held, w.next)
-	return w.bucket.request(w.ctx, putRequest, func() error {
+	return w.bucket.request(w.ctx, putRequest, w.key, func() error {
 		for _, part := range w.held {
 			if err := w.bucket.transfer(w.ctx, len(part)); err != nil {
 				return err

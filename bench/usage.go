@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 )
 
 // requestKind is what a bucket is asked for.
@@ -23,6 +24,18 @@ const (
 
 func (k requestKind) String() string {
 	return [requestKinds]string{"GET", "ranged GET", "PUT", "PUT of a part", "LIST", "HEAD", "DELETE"}[k]
+}
+
+// asked is one request.
+type asked struct {
+	kind           requestKind
+	key            string // of a LIST: the prefix
+	offset, length int64  // of a GET; a length below 0 is to the end
+
+	place  int64 // in the longest chain that ends with it: its round trip
+	flying int   // requests that were in flight when it began, itself among them
+
+	begun, ended time.Time
 }
 
 // usage is what was asked of a bucket.
@@ -84,20 +97,47 @@ type meter struct {
 	mu struct {
 		sync.Mutex
 		usage
+		flying  int
+		watched bool
+		seen    []asked
 	}
 }
 
 // begin counts a request. The caller calls end once, when it has its answer.
-func (m *meter) begin(k requestKind) (end func()) {
+func (m *meter) begin(a asked) (end func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mu.requests[k]++
-	place := m.mu.chain + 1 // in the longest chain that ends with it
+	m.mu.requests[a.kind]++
+	m.mu.flying++
+	a.place, a.flying, a.begun = m.mu.chain+1, m.mu.flying, time.Now()
+	n := len(m.mu.seen)
+	if m.mu.watched {
+		m.mu.seen = append(m.mu.seen, a)
+	}
 	return func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.mu.chain = max(m.mu.chain, place)
+		m.mu.flying--
+		m.mu.chain = max(m.mu.chain, a.place)
+		if n < len(m.mu.seen) {
+			m.mu.seen[n].ended = time.Now()
+		}
 	}
+}
+
+// watch keeps what is asked from now on, for [meter.watched]. It is called once, if at all,
+// before the first request.
+func (m *meter) watch() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.watched = true
+}
+
+// watched gives the requests since watch, as they began. Nothing is in flight.
+func (m *meter) watched() []asked {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.seen
 }
 
 func (m *meter) moved(in, out int) {
