@@ -21,6 +21,8 @@ type env struct {
 	history  *history
 	site     *site
 	imported *imported
+	networks map[string]*network
+	trace    io.WriteCloser // of the cold queries' requests; nil: none
 }
 
 // size is how much the workloads do.
@@ -49,6 +51,9 @@ type size struct {
 	tick          time.Duration // interval of autosync
 	ticks         int
 
+	social, socialLarge int64 // bytes of social networks; the large one may be 0: none
+	smallPushes         int   // 0: none
+
 	restless bool // do not wait for a quiet machine
 }
 
@@ -63,11 +68,13 @@ func sizes(name string) (size, error) {
 		pages: 250_000, commits: 100_000, fewCommits: 10, lookups: 100_000,
 		overwritten: 10_240, overwrites: 20, quiet: 2 * time.Second, patience: time.Minute,
 		latency: 25 * time.Millisecond, remoteCommits: []int{1, 1_000, 10_000}, pulled: 1_000, pushes: 20, tick: 100 * time.Millisecond, ticks: 20,
+		social: 165e6,
 	}
 	switch name {
 	case "small":
 	case "full":
 		s.transactionPages = 524_288
+		s.socialLarge, s.smallPushes = 1500e6, 10_000
 	case "tiny":
 		s = size{
 			name:       name,
@@ -78,6 +85,7 @@ func sizes(name string) (size, error) {
 			transactionPages: 600,
 			overwritten:      40, overwrites: 3, quiet: 50 * time.Millisecond, patience: 5 * time.Second,
 			latency: time.Millisecond, remoteCommits: []int{1, 5, 20}, pulled: 10, pushes: 3, tick: 20 * time.Millisecond, ticks: 5,
+			social: 2e6, socialLarge: 4e6, smallPushes: 40,
 			restless: true,
 		}
 	default:
@@ -95,7 +103,12 @@ func newEnv(s settings, progress io.Writer) (*env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &env{size: sz, rounds: s.rounds, dir: dir, progress: progress, built: make(map[string]string)}
+	e := &env{size: sz, rounds: s.rounds, dir: dir, progress: progress, built: make(map[string]string), networks: make(map[string]*network)}
+	if s.trace != "" {
+		if e.trace, err = os.Create(s.trace); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+	}
 	if inMemory(dir) {
 		e.say("warning: %s is in memory: what is said about durable commits and space is worthless; see -dir", dir)
 	}
@@ -107,6 +120,9 @@ func (e *env) close() error {
 	var err error
 	if e.site != nil {
 		err = e.site.bucket.Close()
+	}
+	if e.trace != nil {
+		err = errors.Join(err, e.trace.Close())
 	}
 	return errors.Join(err, os.RemoveAll(e.dir))
 }

@@ -1,7 +1,7 @@
 // Program bench measures graft beside what a user would pick instead, on the
 // same work in one run:
 //
-//	go -C bench run . [-run REGEXP] [-rounds N] [-size small|full] [-dir DIR] [-json FILE] [-cpuprofile FILE] [-list]
+//	go -C bench run . [-run REGEXP] [-rounds N] [-size small|full] [-dir DIR] [-json FILE] [-cpuprofile FILE] [-trace FILE] [-list]
 //
 // It is a module of its own, so that peers never enter the requirements of
 // graft. What local work is compared with is go-sqlite3's own file VFS: the same
@@ -43,7 +43,7 @@ type workload struct {
 // workloads are all of them, in the order in which they run.
 func workloads() []workload {
 	return slices.Concat(localWorkloads(), sharingWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), rewriteWorkloads(), spaceWorkloads(),
-		remoteWorkloads())
+		remoteWorkloads(), coldWorkloads())
 }
 
 // settings are what the command line says.
@@ -54,6 +54,7 @@ type settings struct {
 	dir     string
 	json    string
 	profile string
+	trace   string
 	list    bool
 }
 
@@ -125,10 +126,11 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.pattern, "run", "", "run the workloads whose names match this `regexp`")
 	flags.IntVar(&s.rounds, "rounds", 5, "how often each workload runs on each system")
-	flags.StringVar(&s.size, "size", "small", "small; full adds transactions of 2 GB; tiny shows that it works and measures nothing")
+	flags.StringVar(&s.size, "size", "small", "small; full adds transactions of 2 GB, a database of 1.5 GB and 10,000 pushes; tiny shows that it works and measures nothing")
 	flags.StringVar(&s.dir, "dir", os.TempDir(), "where temporary directories are made; it should be on a disk")
 	flags.StringVar(&s.json, "json", "", "write the results, with all samples, to this `file` too")
 	flags.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the workloads, without their child processes, to this `file`")
+	flags.StringVar(&s.trace, "trace", "", "write each request of the cold queries, with the pages that it got, to this `file`")
 	flags.BoolVar(&s.list, "list", false, "list the workloads")
 	if err := flags.Parse(args); err != nil {
 		return s, err

@@ -24,7 +24,7 @@ var unjudged = []string{"open-after-kill", "open-after-kill-memory", "transactio
 	"rewrite-2GB-fill", "rewrite-2GB-rollback", "rewrite-2GB", "rewrite-2GB-vacuum"}
 
 // mayBeZero are rows whose figure is best at zero.
-var mayBeZero = []string{"idle-list"}
+var mayBeZero = []string{"idle-list", "cold-point-join-1.5GB", "cold-point-join-1.5GB-trips", "cold-profile-1.5GB", "cold-profile-1.5GB-trips"}
 
 // TestWorkloads runs every workload once, tiny.
 func TestWorkloads(t *testing.T) {
