@@ -23,6 +23,22 @@ type Reader struct {
 	snap   *Snapshot
 	closed atomic.Bool
 	ahead  readAhead
+	onMiss func(volume.PageIdx)
+}
+
+// OnMiss has fn called with each page that is going to be fetched, before that:
+// fn may know which others will be asked for, and Prefetch them. It is called
+// before the Reader is used.
+func (r *Reader) OnMiss(fn func(volume.PageIdx)) { r.onMiss = fn }
+
+// Prefetch fetches those of the given pages that are not stored here, neighbours
+// together and several requests at a time. A Page that wants one of them meanwhile
+// waits for it.
+func (r *Reader) Prefetch(ctx context.Context, pages []volume.PageIdx) error {
+	if r.closed.Load() {
+		return ErrReaderClosed
+	}
+	return r.head.heads.remote.Prefetch(ctx, r.snap.base, r.snap.root, pages)
 }
 
 // Close lets the store give up the pages of the Snapshot. It does nothing the
@@ -94,6 +110,9 @@ func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page)
 	page, err := r.head.store.PageIn(id, p, buf)
 	if !errors.Is(err, store.ErrNotFound) {
 		return page, err
+	}
+	if r.onMiss != nil {
+		r.onMiss(p)
 	}
 	page, err = r.head.heads.remote.Page(ctx, r.snap.base, id, p)
 	if err != nil {

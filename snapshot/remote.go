@@ -54,6 +54,9 @@ type Remote interface {
 	// Segment id, and stores it. It fails with an error that says why there is
 	// none.
 	Page(ctx context.Context, at Point, id volume.SegmentID, p volume.PageIdx) (*volume.Page, error)
+	// Prefetch stores those of the given pages here that are not. What a Page
+	// wants meanwhile it waits for.
+	Prefetch(ctx context.Context, at Point, root *Root, pages []volume.PageIdx) error
 	// Root gives the Root at a commit that is in the local log: OpenRoot of its
 	// RemoteLeaves. It makes no request and loads nothing.
 	Root(at Point) (*Root, error)

@@ -55,6 +55,8 @@ type fakeRemote struct {
 	store *store.Store
 }
 
+func (fakeRemote) Prefetch(context.Context, Point, *Root, []volume.PageIdx) error { return nil }
+
 func (g *graft) remote() Remote { return fakeRemote{g.source, g.store} }
 
 func (f fakeRemote) Page(ctx context.Context, at Point, id volume.SegmentID, p volume.PageIdx) (*volume.Page, error) {

@@ -32,6 +32,7 @@ type flight[T any] struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
 	waiters int
+	led     bool // by somebody who does not wait, but lands it
 	result  T
 	err     error
 }
@@ -47,17 +48,39 @@ func newFlights[T any]() *flights[T] {
 // fetch, which is called with a context of its own. The request is progress of the
 // operation that made it.
 func (fs *flights[T]) do(ctx context.Context, key volume.Hash, fetch func(context.Context) (T, error)) (none T, err error) {
-	f, err := fs.join(key, meterOf(ctx), fetch)
-	if err != nil {
-		return none, err
+	for {
+		f, err := fs.join(key, meterOf(ctx), fetch)
+		if err != nil {
+			return none, err
+		}
+		select {
+		case <-f.done:
+			if f.led && f.err != nil {
+				continue // whoever led it gave up, for reasons of its own
+			}
+			return f.result, f.err
+		case <-ctx.Done():
+			fs.leave(key, f)
+			return none, context.Cause(ctx)
+		}
 	}
-	select {
-	case <-f.done:
-		return f.result, f.err
-	case <-ctx.Done():
-		fs.leave(key, f)
-		return none, context.Cause(ctx)
+}
+
+// lead takes on the request for key, unless it is under way or the flights are
+// closed: then ok is false. The caller calls land once.
+func (fs *flights[T]) lead(key volume.Hash) (land func(T, error), ok bool) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.mu.closed || fs.mu.under[key] != nil {
+		return nil, false
 	}
+	f := &flight[T]{done: make(chan struct{}), cancel: func() {}, waiters: 1, led: true}
+	fs.mu.under[key] = f
+	return func(result T, err error) {
+		f.result, f.err = result, err
+		fs.forget(key, f)
+		close(f.done)
+	}, true
 }
 
 func (fs *flights[T]) join(key volume.Hash, m *meter, fetch func(context.Context) (T, error)) (*flight[T], error) {

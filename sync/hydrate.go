@@ -65,21 +65,15 @@ func (r *Remote) getFrames(ctx context.Context, at snapshot.Point, frames []fram
 	var done atomic.Int64
 	err := r.getSpans(ctx, spans, func(s span, b []byte) error {
 		n := 0
-		pages := make(map[volume.SegmentID][]volume.PageEntry)
 		for _, p := range s.parts {
-			f := wanted[p.sum]
-			got, err := volume.DecodeFrameAt(f.frame, s.of(p, b))
-			if err != nil {
-				return r.corruptPart(p, "read frame", err)
-			}
-			id := f.frame.Source.Segment
-			pages[id] = append(pages[id], got...)
-			n += f.pages
+			n += wanted[p.sum].pages
 		}
-		for id, entries := range pages {
-			if err := r.store.Stage(id, entries); err != nil {
-				return err
-			}
+		decoded, err := r.decodeSpan(s, b, func(sum volume.Hash) *volume.Address { return wanted[sum].frame })
+		if err == nil {
+			err = r.stageFrames(decoded)
+		}
+		if err != nil {
+			return err
 		}
 		done.Add(int64(n))
 		meterOf(ctx).moved(n)
@@ -88,16 +82,70 @@ func (r *Remote) getFrames(ctx context.Context, at snapshot.Point, frames []fram
 	return int(done.Load()), err
 }
 
+// decodedFrame is the pages of a frame.
+type decodedFrame struct {
+	frame *volume.Address
+	pages []volume.PageEntry
+}
+
+// decodeSpan gives the frames that the parts of a range are, verified.
+func (r *Remote) decodeSpan(s span, b []byte, frameOf func(volume.Hash) *volume.Address) ([]decodedFrame, error) {
+	frames := make([]decodedFrame, 0, len(s.parts))
+	for _, p := range s.parts {
+		a := frameOf(p.sum)
+		pages, err := volume.DecodeFrameAt(a, s.of(p, b))
+		if err != nil {
+			return nil, r.corruptPart(p, "read frame", err)
+		}
+		frames = append(frames, decodedFrame{a, pages})
+	}
+	return frames, nil
+}
+
+// stageFrames stores the pages of frames, in as few transactions as it takes.
+func (r *Remote) stageFrames(frames []decodedFrame) error {
+	pages := make(map[volume.SegmentID][]volume.PageEntry)
+	for _, f := range frames {
+		id := f.frame.Source.Segment
+		pages[id] = append(pages[id], f.pages...)
+	}
+	for id, entries := range pages {
+		if err := r.store.Stage(id, entries); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // frameWant is a frame with how many of its pages are wanted.
 type frameWant struct {
 	frame *volume.Address
 	pages int
 }
 
+// frameWants are frames, each once, in the order in which they were first wanted.
+type frameWants struct {
+	list   []frameWant
+	places map[volume.Hash]int // in list
+}
+
+func newFrameWants() *frameWants { return &frameWants{places: make(map[volume.Hash]int)} }
+
+// add wants one page more of a frame.
+func (w *frameWants) add(a *volume.Address) {
+	i, ok := w.places[a.Sum]
+	if !ok {
+		i = len(w.list)
+		w.places[a.Sum] = i
+		w.list = append(w.list, frameWant{frame: a})
+	}
+	w.list[i].pages++
+}
+
 // missing gives the frames that hold pages which root names and which are not
 // stored here, and the number of these pages.
 func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx, root *snapshot.Root) (n int, frames []frameWant, err error) {
-	places := make(map[volume.Hash]int)
+	wants := newFrameWants()
 	for _, leaf := range leaves {
 		chunk, err := x.chunk(ctx, leaf, true)
 		if err != nil {
@@ -121,15 +169,9 @@ func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx,
 			if has {
 				continue
 			}
-			i, ok := places[a.Sum]
-			if !ok {
-				i = len(frames)
-				places[a.Sum] = i
-				frames = append(frames, frameWant{frame: a})
-			}
-			frames[i].pages++
+			wants.add(a)
 			n++
 		}
 	}
-	return n, frames, nil
+	return n, wants.list, nil
 }

@@ -243,19 +243,39 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 	if err != nil || c == nil {
 		return err
 	}
-	var absent []part
+	var absent, others []part
+	led := newLed(x.r.objects)
+	defer led.giveUp()
 	for _, n := range leaves {
 		ch := c.Chunk(n)
 		if ch == nil {
 			continue
 		}
 		_, err := x.r.object(ctx, x.partOf(ch), false)
-		if errors.Is(err, snapshot.ErrAbsent) {
-			absent = append(absent, x.partOf(ch))
-		} else if err != nil {
+		switch p := x.partOf(ch); {
+		case !errors.Is(err, snapshot.ErrAbsent):
+			if err != nil {
+				return err
+			}
+		case led.take(p.sum):
+			absent = append(absent, p)
+		default:
+			others = append(others, p)
+		}
+	}
+	if err := x.getChunks(ctx, absent, led); err != nil {
+		return err
+	}
+	for _, p := range others { // somebody else gets them
+		if _, err := x.r.object(ctx, p, true); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// getChunks has chunks in the local store.
+func (x *index) getChunks(ctx context.Context, absent []part, led *led[[]byte]) error {
 	return x.r.getSpans(ctx, coalesce(absent), func(s span, b []byte) error {
 		chunks := make(map[volume.Hash][]byte, len(s.parts))
 		for _, p := range s.parts {
@@ -265,7 +285,13 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 			}
 			chunks[p.sum] = chunk
 		}
-		return x.r.store.PutObjects(chunks)
+		if err := x.r.store.PutObjects(chunks); err != nil {
+			return err
+		}
+		for sum, chunk := range chunks {
+			led.land(sum, chunk)
+		}
+		return nil
 	})
 }
 

@@ -65,6 +65,9 @@ type file struct {
 	// it: it is handed over again with each Unlock, and with Close.
 	cause     error
 	causeCode sqlite3.ErrorCode
+
+	foresees bool // there is a bucket to fetch from
+	guide    guide
 }
 
 var (
@@ -163,7 +166,11 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 // readPage reads page idx of src from byte in on, as far as p goes.
 func (f *file) readPage(src pages, p []byte, idx graft.PageIdx, in int) (int, error) {
 	if idx != 1 && in == 0 && len(p) >= graft.PageSize {
-		return graft.PageSize, src.ReadPage(f.context(), idx, (*graft.Page)(p))
+		err := src.ReadPage(f.context(), idx, (*graft.Page)(p))
+		if err == nil && f.foresees {
+			f.guide.read(f, idx, p)
+		}
+		return graft.PageSize, err
 	}
 	page, err := f.page(src, idx)
 	if err != nil {

@@ -58,6 +58,9 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 func (f *file) pin() {
 	f.cause = nil
 	f.reader = f.graft.Reader()
+	if f.foresees {
+		f.reader.OnMiss(func(p graft.PageIdx) { f.guide.missed(f, p) })
+	}
 	if f.shown != nil && f.shown.SameContent(f.reader) {
 		return
 	}
@@ -107,6 +110,7 @@ func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
 		f.writer, f.reversing = nil, false
 	}
 	if level == sqlite3vfs.LOCK_NONE && f.reader != nil {
+		f.guide.end()
 		f.reader.Close()
 		f.reader = nil
 	}

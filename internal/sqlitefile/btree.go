@@ -6,6 +6,7 @@ import "encoding/binary"
 const (
 	interiorIndex = 2
 	interiorTable = 5
+	leafIndex     = 10
 	leafTable     = 13
 )
 

@@ -1,0 +1,144 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"graft/snapshot"
+	"graft/volume"
+)
+
+// errNotFetched is what a speculative flight ends with when it was given up.
+var errNotFetched = errors.New("graft: not fetched ahead")
+
+// Prefetch has the given pages of a Snapshot stored here, of which at and root
+// are those of [Remote.Page], as far as the index has them: neighbours together,
+// several requests at a time. A Page of a frame that is under way waits for it.
+// It implements [snapshot.Remote].
+func (r *Remote) Prefetch(ctx context.Context, at snapshot.Point, root *snapshot.Root, pages []volume.PageIdx) error {
+	if at.IsZero() || r.bucket == nil {
+		return nil
+	}
+	x, err := r.index(at)
+	if err != nil {
+		return err
+	}
+	if err := x.loadChunks(ctx, leavesOf(pages)); err != nil {
+		return err
+	}
+	frames := newFrameWants()
+	for _, p := range pages {
+		if err := r.wantPage(ctx, x, root, p, frames); err != nil {
+			return err
+		}
+	}
+	return r.lead(ctx, at, frames.list)
+}
+
+// leavesOf gives the leaves of pages, and of many pages in order as many leaves
+// behind them: their chunks take next to nothing, and will be asked for.
+func leavesOf(pages []volume.PageIdx) []volume.LeafIdx {
+	var leaves []volume.LeafIdx
+	for _, p := range pages {
+		leaves = append(leaves, volume.LeafOf(p))
+	}
+	slices.Sort(leaves)
+	leaves = slices.Compact(leaves)
+	if n := len(leaves); n > 0 && len(pages) >= n*volume.LeafPages/2 {
+		for i := range 2*n + 8 {
+			leaves = append(leaves, leaves[n-1]+volume.LeafIdx(i)+1)
+		}
+	}
+	return leaves
+}
+
+// wantPage notes the frame of page p, if it takes a request to have that.
+func (r *Remote) wantPage(ctx context.Context, x *index, root *snapshot.Root, p volume.PageIdx, frames *frameWants) error {
+	if !root.PageCount().Has(p) {
+		return nil
+	}
+	id, err := root.Lookup(ctx, p)
+	if err != nil || id.IsZero() || x.bundled(p, id) != nil {
+		return err
+	}
+	a, ok, err := x.address(ctx, p, id)
+	if err != nil || !ok {
+		return err
+	}
+	if has, err := r.store.HasPage(id, p); err != nil || has {
+		return err
+	}
+	if b, err := r.inlineFrame(a); err != nil || b != nil {
+		return err
+	}
+	frames.add(a)
+	return nil
+}
+
+// lead gets frames that nobody else gets already.
+func (r *Remote) lead(ctx context.Context, at snapshot.Point, frames []frameWant) (err error) {
+	led := newLed(r.frames)
+	defer led.giveUp()
+	wanted := make(map[volume.Hash]*volume.Address, len(frames))
+	var parts []part
+	for _, f := range frames {
+		if !led.take(f.frame.Sum) {
+			continue
+		}
+		wanted[f.frame.Sum] = f.frame
+		parts = append(parts, partOf(at, f.frame))
+	}
+	return r.getSpans(ctx, coalesce(parts), func(s span, b []byte) error {
+		decoded, err := r.decodeSpan(s, b, func(sum volume.Hash) *volume.Address { return wanted[sum] })
+		if err != nil {
+			return err
+		}
+		if err := r.stageFrames(decoded); err != nil {
+			r.log.Warn("keep fetched pages", "error", err) // they are right, whatever the disk
+		}
+		for _, f := range decoded {
+			led.land(f.frame.Sum, f.pages)
+		}
+		return nil
+	})
+}
+
+// led are the flights that a prefetch has taken on.
+type led[T any] struct {
+	flights *flights[T]
+
+	mu    sync.Mutex
+	lands map[volume.Hash]func(T, error)
+}
+
+func newLed[T any](fs *flights[T]) *led[T] {
+	return &led[T]{flights: fs, lands: make(map[volume.Hash]func(T, error))}
+}
+
+// take takes a flight on, unless it is under way.
+func (l *led[T]) take(sum volume.Hash) bool {
+	land, ok := l.flights.lead(sum)
+	if ok {
+		l.lands[sum] = land
+	}
+	return ok
+}
+
+// land gives what was fetched to those who wait for it.
+func (l *led[T]) land(sum volume.Hash, result T) {
+	l.mu.Lock()
+	land := l.lands[sum]
+	delete(l.lands, sum)
+	l.mu.Unlock()
+	land(result, nil)
+}
+
+// giveUp ends those that did not land: who waits for one gets it alone.
+func (l *led[T]) giveUp() {
+	var none T
+	for _, land := range l.lands {
+		land(none, errNotFetched)
+	}
+}

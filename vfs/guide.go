@@ -1,0 +1,249 @@
+package vfs
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"graft"
+	"graft/internal/sqlitefile"
+)
+
+const (
+	// firstWindow is how many pages are fetched ahead when a scan is seen, and
+	// each time twice as many, up to maxWindow.
+	firstWindow = 16
+	maxWindow   = 1024
+	// firstRows is how many entries of an index, on either side of the one that
+	// a row was looked for by, have their rows fetched ahead; once the direction
+	// is known, maxRows.
+	firstRows = 12
+	maxRows   = 64
+	// maxRange is how many pages in order are fetched ahead at once, of those that
+	// a table shares with others. minShare is its share of them, one in so many.
+	maxRange = 4096
+	minShare = 4
+	// pathLength is how many interior pages are remembered.
+	pathLength = 16
+)
+
+// guide foresees which pages SQLite will ask for, from the B-trees that it goes
+// through, and has those fetched that are not here. When a page of a table or an
+// index follows the one before it in key order, those after it are fetched, more
+// each time. When a row is looked for that an entry of an index names, those of the
+// entries around it are.
+//
+// It guesses: what it fetches is never waited for by who does not ask for it, and
+// given up when the transaction ends. SQLite calls it one call at a time.
+type guide struct {
+	running sync.WaitGroup
+	cancel  context.CancelFunc // of what is fetched for the open transaction; nil when nothing is
+
+	path  [pathLength]graft.PageIdx // interior pages that were read, newest first
+	leafs [2]graft.PageIdx          // leaf read last, of an index and of a table
+	index graft.PageIdx             // leaf of an index read last
+	row   int                       // entry of it that led to a row last, or -1
+	asked map[graft.PageIdx]bool    // fetched ahead in this transaction
+
+	// The scan under way, of the leaves of tables and of indexes.
+	window  int
+	trigger graft.PageIdx // when it is read, the next window is fetched
+	edge    graft.PageIdx // last page of the window
+
+	// A scan whose pages lie in order among others fetches these too, up to
+	// rangeEdge. It goes on when a leaf from rangeAt on is read.
+	rangeAt, rangeEdge graft.PageIdx
+}
+
+// read notes a page that SQLite has read.
+func (g *guide) read(f *file, p graft.PageIdx, page []byte) {
+	switch sqlitefile.KindOf(page) {
+	case sqlitefile.Interior:
+		if g.path[0] != p {
+			g.remember(p)
+		}
+	case sqlitefile.LeafOfIndex:
+		g.leafs[0] = p
+		if g.index != p {
+			g.index, g.row = p, -1
+		}
+		g.inRange(f, p)
+	case sqlitefile.LeafOfTable:
+		g.leafs[1] = p
+		g.inRange(f, p)
+	}
+	if p == g.trigger && p != 0 {
+		g.trigger = 0
+		g.goOn(f, g.edge)
+	}
+}
+
+// remember puts an interior page at the front of the path.
+func (g *guide) remember(p graft.PageIdx) {
+	i := slices.Index(g.path[:], p)
+	if i < 0 {
+		i = len(g.path) - 1
+	}
+	copy(g.path[1:i+1], g.path[:i])
+	g.path[0] = p
+}
+
+// missed foresees what follows page p, which is going to be fetched.
+func (g *guide) missed(f *file, p graft.PageIdx) {
+	if g.asked[p] {
+		return // it is on its way
+	}
+	t := treeOf(f, g.path[:])
+	parent, at := t.parent(p)
+	if parent == nil {
+		return
+	}
+	if g.missedRow(f, t, parent, p) {
+		return
+	}
+	// A scan comes from the neighbour.
+	before := t.step(parent, at, -1)
+	if before == 0 || !slices.Contains(g.leafs[:], before) {
+		return
+	}
+	if p != g.edge && (p < g.rangeEdge || p > g.rangeEdge+maxRange) {
+		g.window = 0
+	}
+	g.goOn(f, p)
+}
+
+// goOn fetches the window of leaves behind p.
+func (g *guide) goOn(f *file, p graft.PageIdx) {
+	g.window = min(max(2*g.window, firstWindow), maxWindow)
+	t := treeOf(f, g.path[:])
+	parent, at := t.parent(p)
+	if below := t.at(p); below != nil {
+		parent, at = below, -1
+	}
+	if parent == nil {
+		return
+	}
+	pages := t.after(parent, at, g.window)
+	if len(pages) == 0 {
+		return
+	}
+	if inOrder(p, pages) {
+		g.trigger, g.edge, g.rangeEdge = 0, p, p
+		g.extend(f)
+		return
+	}
+	g.trigger, g.edge = pages[len(pages)/2], pages[len(pages)-1]
+	g.fetch(f, pages)
+}
+
+// inOrder tells whether pages follow p in ascending order and are many of those
+// that lie between.
+func inOrder(p graft.PageIdx, pages []graft.PageIdx) bool {
+	last := pages[len(pages)-1]
+	return slices.IsSorted(pages) && p < pages[0] && int(last-p) <= minShare*len(pages)
+}
+
+// inRange lets the range go on that leaf p is in.
+func (g *guide) inRange(f *file, p graft.PageIdx) {
+	if p >= g.rangeAt && p <= g.rangeEdge {
+		g.window = min(2*g.window, maxRange)
+		g.extend(f)
+	}
+}
+
+// extend fetches the next window of pages behind the edge of the range.
+func (g *guide) extend(f *file) {
+	first := g.rangeEdge + 1
+	last := min(g.rangeEdge+graft.PageIdx(g.window), graft.PageIdx(f.reader.PageCount()))
+	if first > last {
+		g.rangeAt = g.rangeEdge + 1
+		return
+	}
+	pages := make([]graft.PageIdx, 0, g.window)
+	for p := first; p <= last; p++ {
+		pages = append(pages, p)
+	}
+	g.rangeAt, g.rangeEdge = first+(last-first)/4, last
+	g.fetch(f, pages)
+}
+
+// missedRow fetches the rows of the entries around the one that led to page p, if
+// an entry of the index did.
+func (g *guide) missedRow(f *file, t *tree, parent *interior, p graft.PageIdx) bool {
+	if g.index == 0 || !parent.ofTable {
+		return false
+	}
+	leaf := t.page(g.index)
+	if leaf == nil {
+		return false
+	}
+	entries := sqlitefile.IndexEntries(leaf[:])
+	top := t.top(parent)
+	found := -1
+	for i, e := range entries {
+		if t.leafOfRow(top, e.Row) == p && (found < 0 || distance(i, g.row) < distance(found, g.row)) {
+			found = i
+		}
+	}
+	if found < 0 {
+		return false
+	}
+	first, last := found-firstRows, found+firstRows
+	switch {
+	case g.row >= 0 && g.row < found:
+		first, last = found, found+maxRows
+	case g.row > found:
+		first, last = found-maxRows, found
+	}
+	g.row = found
+	var pages []graft.PageIdx
+	for i := max(first, 0); i <= min(last, len(entries)-1); i++ {
+		if entries[i].First != entries[found].First {
+			continue // of another range
+		}
+		if q := t.leafOfRow(top, entries[i].Row); q != 0 && q != p {
+			pages = append(pages, q)
+		}
+	}
+	g.fetch(f, pages)
+	return true
+}
+
+func distance(a, b int) int { return max(a-b, b-a) }
+
+// fetch has pages fetched that were not asked for yet.
+func (g *guide) fetch(f *file, pages []graft.PageIdx) {
+	pages = slices.DeleteFunc(pages, func(p graft.PageIdx) bool { return g.asked[p] })
+	if len(pages) == 0 {
+		return
+	}
+	if g.asked == nil {
+		g.asked = make(map[graft.PageIdx]bool)
+	}
+	for _, p := range pages {
+		g.asked[p] = true
+	}
+	ctx, cancel := context.WithCancel(f.context())
+	before := g.cancel
+	g.cancel = func() {
+		cancel()
+		if before != nil {
+			before()
+		}
+	}
+	r := f.reader.Clone()
+	g.running.Go(func() {
+		defer r.Close()
+		defer cancel()
+		_ = r.Prefetch(ctx, pages) // who asks for a page meets the error
+	})
+}
+
+// end gives up what is fetched ahead: the transaction is over.
+func (g *guide) end() {
+	if g.cancel != nil {
+		g.cancel()
+		g.running.Wait()
+	}
+	*g = guide{row: -1}
+}
