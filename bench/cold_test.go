@@ -36,6 +36,26 @@ func TestColdRows(t *testing.T) {
 	}
 }
 
+// TestMoreRow plants medians that are one apart, and two, whatever single rounds
+// say.
+func TestMoreRow(t *testing.T) {
+	of := func(samples ...float64) series { return series{Unit: requests, Samples: samples} }
+	for _, test := range []struct {
+		large, other series
+		more         float64
+		want         verdict
+	}{
+		{of(7, 19, 7), of(6, 6, 1), 1, met},
+		{of(8, 6, 8), of(6, 8, 6), 2, missed},
+		{of(6, 6, 6), of(7, 7, 7), 0, met},
+	} {
+		r := moreRow("planted", test.large, test.other)
+		if got := judge(r.Figure, r.Target); got != test.want || r.Figure.median() != test.more {
+			t.Errorf("%v and %v: %v more: %s", test.large, test.other, r.Figure, got)
+		}
+	}
+}
+
 // TestColdAnswers plants another answer than a replica gives, and a replica that
 // lacks pages where a hydrated one is meant.
 func TestColdAnswers(t *testing.T) {
