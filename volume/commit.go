@@ -15,6 +15,9 @@ const (
 	// MaxPageSets bounds what the page sets of a Commit take of it, in bytes. All
 	// else that a push adds to a local commit has room beside them.
 	MaxPageSets = MaxCommitSize - 64<<10
+	// MaxSegments is how many Segments a Commit names, at most. A commit that graft
+	// makes has one.
+	MaxSegments = 16
 )
 
 // ErrTooLarge is returned for a commit of more pages, too widely scattered, than
@@ -42,7 +45,8 @@ func (id PushID) String() string { return fmt.Sprintf("%x", id[:]) }
 //
 // Invariants, held by [Commit.Validate]:
 //  1. LSN is at least 1, and Kept at most PageCount.
-//  2. A page lies in one Segment at most, and within PageCount.
+//  2. A page lies in one Segment at most, and within PageCount. There are at most
+//     MaxSegments.
 //  3. In pushed commits Parent is set from LSN 2 on, and in a fork's from LSN 1;
 //     each Segment has its frame index or else names it, and where it names it
 //     the Checkpoint is of the commit itself. One Segment at most is inline: it
@@ -131,6 +135,9 @@ func (c *Commit) Validate() error {
 }
 
 func (c *Commit) validateSegments() error {
+	if len(c.Segments) > MaxSegments {
+		return fmt.Errorf("%w: commit names %d segments", ErrCorrupt, len(c.Segments))
+	}
 	sum := 0
 	for i := range c.Segments {
 		s := &c.Segments[i]
@@ -236,6 +243,9 @@ func DecodeCommit(b []byte) (Record, error) {
 	}
 	if err := c.parentFromProto(&m); err != nil {
 		return Record{}, err
+	}
+	if len(m.Segments) > MaxSegments {
+		return Record{}, fmt.Errorf("%w: commit names %d segments", ErrCorrupt, len(m.Segments))
 	}
 	for _, sm := range m.Segments {
 		s, err := segmentFromProto(sm)

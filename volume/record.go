@@ -21,7 +21,9 @@ import (
 //	     6     2  zero
 //	     8     4  length of the payload, n
 //	    12     4  CRC-32C of bytes 0 to 11 and of the payload
-//	    16     n  payload: the protobuf message of graft.proto
+//	    16     n  payload: the protobuf message of graft.proto, in which no
+//	              field stands twice but repeated messages: repeated numbers
+//	              are packed
 //
 // The checksum finds damage to a record that nothing else names. Where a hash
 // names a record (the parent hash, a Footer) it covers the whole envelope.
@@ -96,7 +98,8 @@ func EncodeRecord(kind Kind, m proto.Message) ([]byte, error) {
 }
 
 // DecodeRecord reads an envelope of the given kind into m. It returns
-// ErrCorrupt for damaged bytes and ErrVersion for those of another version.
+// ErrCorrupt for damaged bytes and ErrVersion for those of another version. It
+// takes memory for what the format allows in as many bytes, some 16 times as much.
 func DecodeRecord(kind Kind, b []byte, m proto.Message) error {
 	switch {
 	case len(b) < envelopeSize || string(b[:4]) != magic:
@@ -111,6 +114,9 @@ func DecodeRecord(kind Kind, b []byte, m proto.Message) error {
 		return fmt.Errorf("%w: %d instead of %d", ErrVersion, b[5], formatVersion)
 	case uint64(binary.LittleEndian.Uint32(b[8:])) != uint64(len(b)-envelopeSize):
 		return fmt.Errorf("%w: record of %d bytes says %d", ErrCorrupt, len(b)-envelopeSize, binary.LittleEndian.Uint32(b[8:]))
+	}
+	if err := checkFloors(b[envelopeSize:], m.ProtoReflect().Descriptor()); err != nil {
+		return err
 	}
 	if err := proto.Unmarshal(b[envelopeSize:], m); err != nil {
 		return fmt.Errorf("%w: record: %w", ErrCorrupt, err)
