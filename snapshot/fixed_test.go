@@ -19,10 +19,14 @@ type fixedLeaves struct {
 	root  *Root
 	knows func(volume.PageIdx) bool // whether Segment knows a page; nil: never
 
-	calls atomic.Int64 // of any kind
+	written []volume.LeafIdx // those with a page, once somebody asked
+
+	calls atomic.Int64 // for pages and leaves
+	nexts atomic.Int64 // of NextLeaf
 	mu    struct {
 		sync.Mutex
 		here    map[volume.LeafIdx]bool // nil: all
+		listed  bool                    // NextLeaf knows, although not all leaves are here
 		fetches []volume.LeafIdx
 		err     error // of a fetch
 	}
@@ -62,6 +66,7 @@ func drawFixed(t *rapid.T, m rootModel) *fixedLeaves {
 	if rapid.Bool().Draw(t, "leaves are here") {
 		f.mu.here = nil
 	}
+	f.mu.listed = rapid.Bool().Draw(t, "leaves are listed")
 	return f
 }
 
@@ -91,6 +96,31 @@ func (f *fixedLeaves) Leaf(ctx context.Context, n volume.LeafIdx, fetch bool) (*
 		f.mu.here[n] = true
 	}
 	return f.root.Leaf(ctx, n)
+}
+
+func (f *fixedLeaves) NextLeaf(ctx context.Context, n volume.LeafIdx) (volume.LeafIdx, bool, error) {
+	f.nexts.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.here != nil && !f.mu.listed {
+		return 0, false, ErrAbsent
+	}
+	if f.written == nil {
+		err := f.root.Each(ctx, func(p volume.PageIdx, _ volume.SegmentID) error {
+			if at := volume.LeafOf(p); len(f.written) == 0 || f.written[len(f.written)-1] != at {
+				f.written = append(f.written, at)
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, false, err
+		}
+	}
+	i, _ := slices.BinarySearch(f.written, n)
+	if i == len(f.written) {
+		return 0, false, nil
+	}
+	return f.written[i], true, nil
 }
 
 // fetched gives the leaves that were fetched since the last call, or were to be.
@@ -313,30 +343,29 @@ func checkScan(t rapid.TB, r *Root, want rootModel) {
 	t.Helper()
 	before := loadedLeaves(r)
 	got, last := make(map[volume.PageIdx]volume.SegmentID), int64(-1)
-	absent := make(map[volume.LeafIdx]bool)
-	err := r.scan(context.Background(), func(n volume.LeafIdx, l *leaf) error {
-		if int64(n) <= last {
-			return fmt.Errorf("leaf %d after leaf %d", n, last)
+	var absent [][2]volume.LeafIdx
+	isAbsent := func(p volume.PageIdx) bool {
+		return slices.ContainsFunc(absent, func(a [2]volume.LeafIdx) bool { return volume.LeafOf(p) >= a[0] && volume.LeafOf(p) < a[1] })
+	}
+	err := r.scan(context.Background(), func(n, end volume.LeafIdx, l *leaf) error {
+		if int64(n) <= last || end <= n || l != nil && end != n+1 || end > leavesFor(r.PageCount()) {
+			return fmt.Errorf("leaves %d to %d after leaf %d", n, end, last)
 		}
-		last = int64(n)
-		if absent[n] = l == nil; l != nil {
-			for i, id := range l.written() {
-				got[firstPage(n)+volume.PageIdx(i)] = id
-			}
-		}
-		one := l
-		return r.scanLeaf(context.Background(), n, func(_ volume.LeafIdx, again *leaf) error {
-			if (one == nil) != (again == nil) || one != nil && *one.stored() != *again.stored() {
-				return fmt.Errorf("leaf %d is another one when it is scanned alone", n)
-			}
+		last = int64(end) - 1
+		if l == nil {
+			absent = append(absent, [2]volume.LeafIdx{n, end})
 			return nil
-		})
+		}
+		for i, id := range l.written() {
+			got[firstPage(n)+volume.PageIdx(i)] = id
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for p, id := range want.pages {
-		if got[p] != id && !absent[volume.LeafOf(p)] {
+		if got[p] != id && !isAbsent(p) {
 			t.Fatalf("page %d is in %s by a scan, want %s", p, got[p], id)
 		}
 	}
@@ -433,11 +462,12 @@ func TestAReaderTakesNoLeafThatWasStoredSince(t *testing.T) {
 	for name, read := range map[string]func(r *Root) (volume.SegmentID, error){
 		"lookup": func(r *Root) (volume.SegmentID, error) { return r.Lookup(context.Background(), 280) },
 		"scan": func(r *Root) (id volume.SegmentID, err error) {
-			err = r.scanLeaf(context.Background(), 1, func(_ volume.LeafIdx, l *leaf) error {
-				id = l.at(slot(280))
-				return nil
-			})
-			return id, err
+			n, err := r.find(context.Background(), 1)
+			if err != nil {
+				return id, err
+			}
+			l, err := n.peek(context.Background(), 1)
+			return l.at(slot(280)), err
 		},
 	} {
 		stored := &savedLeaves{leaves: make(map[volume.LeafIdx]*volume.Leaf)}

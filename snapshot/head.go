@@ -215,13 +215,13 @@ func lock(ctx context.Context, c chan struct{}, op string) (unlock func(), err e
 
 // presence counts the pages of r that are stored here. It makes no request.
 func (h *Head) presence(ctx context.Context, r *Root) (p Presence, err error) {
-	err = r.scan(ctx, func(n volume.LeafIdx, l *leaf) error {
+	err = r.scan(ctx, func(first, end volume.LeafIdx, l *leaf) error {
 		if l == nil {
-			p.Unknown += volume.PageCount(slotsOf(n, r.PageCount()))
+			p.Unknown += pagesIn(first, end, r.PageCount())
 			return nil
 		}
 		for i, id := range l.written() {
-			has, err := h.store.HasPage(id, firstPage(n)+volume.PageIdx(i))
+			has, err := h.store.HasPage(id, firstPage(first)+volume.PageIdx(i))
 			if err != nil {
 				return err
 			}

@@ -40,6 +40,11 @@ func leavesFor(n volume.PageCount) volume.LeafIdx {
 	return volume.LeafIdx((uint64(n) + volume.LeafPages - 1) / volume.LeafPages)
 }
 
+// pagesIn is how many pages the leaves from first up to end have within count.
+func pagesIn(first, end volume.LeafIdx, count volume.PageCount) volume.PageCount {
+	return volume.PageCount(min(uint64(end)*volume.LeafPages, uint64(count)) - min(uint64(first)*volume.LeafPages, uint64(count)))
+}
+
 // slot is the place of page p in its leaf.
 func slot(p volume.PageIdx) int { return int((p - 1) % volume.LeafPages) }
 

@@ -46,6 +46,10 @@ type RemoteLeaves interface {
 	// its pages was written. Without fetch it makes no request: ErrAbsent tells
 	// that it would take one.
 	Leaf(ctx context.Context, n volume.LeafIdx, fetch bool) (*volume.Leaf, error)
+	// NextLeaf gives the lowest leaf from n on that may have a written page, and
+	// whether there is one. It makes no request: ErrAbsent tells that nobody knows
+	// here.
+	NextLeaf(ctx context.Context, n volume.LeafIdx) (next volume.LeafIdx, ok bool, err error)
 }
 
 // Remote is what Snapshots need of remote Volumes.

@@ -154,6 +154,26 @@ func (r *fakeRoot) Segment(ctx context.Context, p volume.PageIdx, _ bool) (volum
 	return id, true, err
 }
 
+// NextLeaf knows when all leaves are here, or one is: then so is what lists them.
+func (r *fakeRoot) NextLeaf(ctx context.Context, n volume.LeafIdx) (next volume.LeafIdx, ok bool, err error) {
+	r.f.mu.Lock()
+	known := !r.f.mu.lazy
+	for key := range r.f.mu.here {
+		known = known || key.at == r.at
+	}
+	r.f.mu.Unlock()
+	if !known {
+		return 0, false, ErrAbsent
+	}
+	err = r.root.Each(ctx, func(p volume.PageIdx, _ volume.SegmentID) error {
+		if at := volume.LeafOf(p); !ok && at >= n {
+			next, ok = at, true
+		}
+		return nil
+	})
+	return next, ok, err
+}
+
 func (r *fakeRoot) Leaf(ctx context.Context, n volume.LeafIdx, fetch bool) (*volume.Leaf, error) {
 	r.f.mu.Lock()
 	defer r.f.mu.Unlock()

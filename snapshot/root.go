@@ -177,25 +177,28 @@ func (r *Root) settle(ctx context.Context, n volume.LeafIdx) error {
 }
 
 // scan calls fn for every leaf in ascending order, but for those without a
-// written page, until fn fails. It makes no request and keeps no leaf: one that
-// is not here is nil.
-func (r *Root) scan(ctx context.Context, fn func(volume.LeafIdx, *leaf) error) error {
-	return r.top.scan(ctx, r.height, 0, func(n volume.LeafIdx, l *leaf) error {
+// written page, until fn fails. It makes no request and keeps no leaf: those that
+// are not here are nil, many in one call where nobody knows here which of them
+// there are.
+func (r *Root) scan(ctx context.Context, fn visitor) error {
+	return r.top.scan(ctx, r.height, 0, fn.until(ctx))
+}
+
+// scanOver is scan that leaves out leaves which are known to be the same in o; it
+// need not find out which these are.
+func (r *Root) scanOver(ctx context.Context, o *Root, fn visitor) error {
+	height := max(r.height, o.height)
+	return r.top.raised(r.height, height).scanOver(ctx, o.top.raised(o.height, height), height, 0, fn.until(ctx))
+}
+
+// until gives fn that fails when ctx ends.
+func (fn visitor) until(ctx context.Context) visitor {
+	return func(first, end volume.LeafIdx, l *leaf) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return fn(n, l)
-	})
-}
-
-// scanLeaf is scan of leaf n alone.
-func (r *Root) scanLeaf(ctx context.Context, n volume.LeafIdx, fn func(volume.LeafIdx, *leaf) error) error {
-	found, err := r.find(ctx, n)
-	if err != nil {
-		return err
+		return fn(first, end, l)
 	}
-	l, err := found.peek(ctx, n)
-	return visit(n, l, err, fn)
 }
 
 // Each calls fn for every written page in ascending order, until fn fails. It

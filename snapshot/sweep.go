@@ -205,8 +205,7 @@ func (m *marker) mark(ctx context.Context, u use) error {
 				return err
 			}
 		}
-		err := Diff(ctx, u.newest, r, func(n volume.LeafIdx) error { return r.scanLeaf(ctx, n, m.leaf) })
-		if err != nil {
+		if err := r.scanOver(ctx, u.newest, m.leaf); err != nil {
 			return err
 		}
 	}
@@ -218,14 +217,15 @@ func (m *marker) mark(ctx context.Context, u use) error {
 	return nil
 }
 
-// leaf enters leaf n, or any page that may be in it when it is not here.
-func (m *marker) leaf(n volume.LeafIdx, l *leaf) error {
+// leaf enters leaf first, or any page that may be in those that are not here. It is
+// a visitor.
+func (m *marker) leaf(first, end volume.LeafIdx, l *leaf) error {
 	if l == nil {
-		m.live.Unknown.Add(n)
+		m.live.Unknown.AddRange(first, end)
 		return nil
 	}
 	for i, id := range l.written() {
-		if err := m.add(firstPage(n)+volume.PageIdx(i), id); err != nil {
+		if err := m.add(firstPage(first)+volume.PageIdx(i), id); err != nil {
 			return err
 		}
 	}

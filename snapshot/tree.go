@@ -83,7 +83,7 @@ func (n *node) loadChildren(ctx context.Context, height int, first volume.LeafId
 	var err error
 	switch {
 	case z.remote != nil:
-		c = z.everyChild(height, first)
+		c, err = z.fixedChildren(ctx, height, first)
 	case z.under == nil && height == 1:
 		// To ask which leaves there are takes as long as to read them.
 		c = z.everyChild(height, first)
@@ -110,6 +110,18 @@ func (z *lazy) everyChild(height int, first volume.LeafIdx) *children {
 	return c
 }
 
+// fixedChildren gives lazy children wherever z.remote may have a leaf, or all of
+// them while that is not known here: so whoever goes through a tree takes time for
+// what is written, whatever the page count says.
+func (z *lazy) fixedChildren(ctx context.Context, height int, first volume.LeafIdx) (*children, error) {
+	c := new(children)
+	err := z.eachChild(ctx, z.remote.NextLeaf, height, first, func(i int) { c[i] = lazyNode(z) })
+	if errors.Is(err, ErrAbsent) {
+		return z.everyChild(height, first), nil
+	}
+	return c, err
+}
+
 // expand gives the children of a node: those of z.under, and over them lazy
 // ones wherever z.source has a leaf.
 func (z *lazy) expand(ctx context.Context, height int, first volume.LeafIdx) (*children, error) {
@@ -121,24 +133,34 @@ func (z *lazy) expand(ctx context.Context, height int, first volume.LeafIdx) (*c
 	if z.cut {
 		z.cutOff(&next, height, first)
 	}
-	end := min(first+leavesAt(height), leavesFor(z.count))
-	for at := first; at < end; {
-		found, ok, err := z.source.NextLeaf(ctx, at)
-		if err != nil {
-			return nil, err
-		}
-		if !ok || found >= end {
-			break
-		}
-		i := childOf(found, height)
-		next[i] = lazyNode(z.over(under[i]))
-		at = first + volume.LeafIdx(i+1)*leavesAt(height-1)
+	err = z.eachChild(ctx, z.source.NextLeaf, height, first, func(i int) { next[i] = lazyNode(z.over(under[i])) })
+	if err != nil {
+		return nil, err
 	}
 	if next == *under {
 		return under, nil
 	}
 	return &next, nil
 }
+
+// eachChild calls fn with the number of each child of a node that has a leaf which
+// next gives, within the page count.
+func (z *lazy) eachChild(ctx context.Context, next nextLeaf, height int, first volume.LeafIdx, fn func(i int)) error {
+	end := min(first+leavesAt(height), leavesFor(z.count))
+	for at := first; at < end; {
+		found, ok, err := next(ctx, at)
+		if err != nil || !ok || found >= end {
+			return err
+		}
+		i := childOf(found, height)
+		fn(i)
+		at = first + volume.LeafIdx(i+1)*leavesAt(height-1)
+	}
+	return nil
+}
+
+// nextLeaf is [LeafSource.NextLeaf] or [RemoteLeaves.NextLeaf].
+type nextLeaf func(ctx context.Context, n volume.LeafIdx) (next volume.LeafIdx, ok bool, err error)
 
 // cutOff takes out of c, the children of a node, those that lie above z.count,
 // and has the one that it goes through cut when it is loaded.
@@ -201,9 +223,12 @@ func (n *node) each(ctx context.Context, height int, first volume.LeafIdx, fn fu
 	return nil
 }
 
-// scan is each that makes no request and keeps no leaf: fn gets nil for one that
-// would take a request.
-func (n *node) scan(ctx context.Context, height int, first volume.LeafIdx, fn func(volume.LeafIdx, *leaf) error) error {
+// visitor is called with a leaf, or with nil for all leaves from first up to end,
+// without end, which it would take requests to read.
+type visitor func(first, end volume.LeafIdx, l *leaf) error
+
+// scan is each that makes no request and keeps no leaf.
+func (n *node) scan(ctx context.Context, height int, first volume.LeafIdx, fn visitor) error {
 	if n == nil {
 		return nil
 	}
@@ -212,13 +237,7 @@ func (n *node) scan(ctx context.Context, height int, first volume.LeafIdx, fn fu
 		return visit(first, l, err, fn)
 	}
 	if z := n.lazy.Load(); z != nil && z.remote != nil {
-		for at := first; at < min(first+leavesAt(height), leavesFor(z.count)); at++ {
-			l, err := z.readFixed(ctx, at, false)
-			if err := visit(at, l, err, fn); err != nil {
-				return err
-			}
-		}
-		return nil
+		return z.scanFixed(ctx, first, min(first+leavesAt(height), leavesFor(z.count)), fn)
 	}
 	c, err := n.loadChildren(ctx, height, first)
 	if err != nil {
@@ -232,15 +251,59 @@ func (n *node) scan(ctx context.Context, height int, first volume.LeafIdx, fn fu
 	return nil
 }
 
+// scanFixed is scan of the leaves from at up to end, which are fixed.
+func (z *lazy) scanFixed(ctx context.Context, at, end volume.LeafIdx, fn visitor) error {
+	for at < end {
+		found, ok, err := z.remote.NextLeaf(ctx, at)
+		switch {
+		case errors.Is(err, ErrAbsent):
+			return fn(at, end, nil)
+		case err != nil || !ok || found >= end:
+			return err
+		}
+		l, err := z.readFixed(ctx, found, false)
+		if err := visit(found, l, err, fn); err != nil {
+			return err
+		}
+		at = found + 1
+	}
+	return nil
+}
+
 // visit calls fn with a leaf as peek gave it.
-func visit(at volume.LeafIdx, l *leaf, err error, fn func(volume.LeafIdx, *leaf) error) error {
+func visit(at volume.LeafIdx, l *leaf, err error, fn visitor) error {
 	switch {
 	case errors.Is(err, ErrAbsent):
-		return fn(at, nil)
+		return fn(at, at+1, nil)
 	case err != nil || l == &emptyLeaf:
 		return err
 	}
-	return fn(at, l)
+	return fn(at, at+1, l)
+}
+
+// scanOver is scan of n, which may leave out what is known to be the same in o. It
+// goes through no tree that is not loaded.
+func (n *node) scanOver(ctx context.Context, o *node, height int, first volume.LeafIdx, fn visitor) error {
+	if n == nil || n.same(o, height) {
+		return nil
+	}
+	if z := n.lazy.Load(); height == 0 || z != nil && z.remote != nil {
+		return n.scan(ctx, height, first, fn)
+	}
+	a, err := n.loadChildren(ctx, height, first)
+	if err != nil {
+		return err
+	}
+	b, err := o.loadChildren(ctx, height, first)
+	if err != nil {
+		return err
+	}
+	for i := range a {
+		if err := a[i].scanOver(ctx, b[i], height-1, first+volume.LeafIdx(i)*leavesAt(height-1), fn); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // truncate gives n without the pages above count. What it drops it settles first.

@@ -1,9 +1,11 @@
 package sync
 
 import (
+	"context"
 	"time"
 
 	"graft/snapshot"
+	"graft/volume"
 )
 
 // SetMaxSince sets how many bytes of addresses a commit carries.
@@ -17,6 +19,21 @@ func (r *Remote) ForgetIndexes() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.mu.indexes = make(map[snapshot.Point]*index)
+}
+
+// NextLeaves gives the leaves that the index at a Point knows of without a request.
+func (r *Remote) NextLeaves(ctx context.Context, at snapshot.Point) (leaves []volume.LeafIdx, err error) {
+	x, err := r.index(at)
+	if err != nil {
+		return nil, err
+	}
+	for n := volume.LeafIdx(0); ; n++ {
+		next, ok, err := x.NextLeaf(ctx, n)
+		if err != nil || !ok {
+			return leaves, err
+		}
+		leaves, n = append(leaves, next), next
+	}
 }
 
 // SetNow sets the clock.

@@ -167,6 +167,23 @@ func (x *index) Leaf(ctx context.Context, n volume.LeafIdx, fetch bool) (*volume
 	return l, nil
 }
 
+// NextLeaf implements [snapshot.RemoteLeaves].
+func (x *index) NextLeaf(ctx context.Context, n volume.LeafIdx) (next volume.LeafIdx, ok bool, err error) {
+	c, err := x.checkpoint(ctx, false)
+	if err != nil {
+		return 0, false, err
+	}
+	next, ok = x.recent.NextLeaf(n)
+	if c == nil {
+		return next, ok, nil
+	}
+	kept, has := c.NextLeaf(n)
+	if has && x.kept.Has(volume.PageIdx(kept)*volume.LeafPages+1) && (!ok || kept < next) {
+		return kept, true, nil
+	}
+	return next, ok, nil
+}
+
 // checkpoint gives the checkpoint that the index rests on, or nil when there is
 // none. Without fetch it makes no request: ErrAbsent tells that it would take one.
 func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint, error) {

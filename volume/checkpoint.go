@@ -91,11 +91,25 @@ type Checkpoint struct {
 
 // Chunk gives the chunk of leaf n, or nil when none of its pages was written.
 func (c *Checkpoint) Chunk(n LeafIdx) *Chunk {
-	i, ok := slices.BinarySearchFunc(c.Chunks, n, func(c Chunk, n LeafIdx) int { return cmp.Compare(c.Leaf, n) })
+	i, ok := c.search(n)
 	if !ok {
 		return nil
 	}
 	return &c.Chunks[i]
+}
+
+// NextLeaf gives the lowest leaf from n on that has a chunk, and whether there is
+// one.
+func (c *Checkpoint) NextLeaf(n LeafIdx) (next LeafIdx, ok bool) {
+	i, _ := c.search(n)
+	if i == len(c.Chunks) {
+		return 0, false
+	}
+	return c.Chunks[i].Leaf, true
+}
+
+func (c *Checkpoint) search(n LeafIdx) (int, bool) {
+	return slices.BinarySearchFunc(c.Chunks, n, func(c Chunk, n LeafIdx) int { return cmp.Compare(c.Leaf, n) })
 }
 
 // Bundled gives page p if it is bundled.

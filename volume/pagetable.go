@@ -78,13 +78,25 @@ func (t PageTable) search(p PageIdx) (int, bool) {
 
 // Leaf gives the part of the table that lies in leaf n.
 func (t PageTable) Leaf(n LeafIdx) PageTable {
-	from, _ := slices.BinarySearchFunc(t.entries, n, func(e PageAddress, n LeafIdx) int { return cmp.Compare(LeafOf(e.Idx), n) })
+	from, _ := slices.BinarySearchFunc(t.entries, n, compareLeaf)
 	end := from
 	for end < len(t.entries) && LeafOf(t.entries[end].Idx) == n {
 		end++
 	}
 	return PageTable{t.entries[from:end]}
 }
+
+// NextLeaf gives the lowest leaf from n on that the table has pages of, and whether
+// there is one.
+func (t PageTable) NextLeaf(n LeafIdx) (next LeafIdx, ok bool) {
+	i, _ := slices.BinarySearchFunc(t.entries, n, compareLeaf)
+	if i == len(t.entries) {
+		return 0, false
+	}
+	return LeafOf(t.entries[i].Idx), true
+}
+
+func compareLeaf(e PageAddress, n LeafIdx) int { return cmp.Compare(LeafOf(e.Idx), n) }
 
 // Leaves yields the leaves that the table has pages of, in ascending order.
 func (t PageTable) Leaves() iter.Seq[LeafIdx] {

@@ -222,3 +222,22 @@ func TestPageTableRefusesWhatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+func TestNextLeafGivesEveryLeaf(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		table := drawPageTable(t, drawPageSet(t), someVolume)
+		c := Checkpoint{}
+		for n := range table.Leaves() {
+			c.Chunks = append(c.Chunks, Chunk{Leaf: n})
+		}
+		for name, next := range map[string]func(LeafIdx) (LeafIdx, bool){"table": table.NextLeaf, "checkpoint": c.NextLeaf} {
+			var got []LeafIdx
+			for n, ok := next(0); ok; n, ok = next(n + 1) {
+				got = append(got, n)
+			}
+			if want := slices.Collect(table.Leaves()); !slices.Equal(got, want) {
+				t.Fatalf("%s: leaves %v, want %v", name, got, want)
+			}
+		}
+	})
+}

@@ -35,11 +35,21 @@ func (s *PageRefSet) Len() int { return len(s.sums) }
 type LeafSet struct{ bits []uint64 }
 
 // Add puts n into the set.
-func (s *LeafSet) Add(n volume.LeafIdx) {
-	if more := int(n/64) + 1 - len(s.bits); more > 0 {
+func (s *LeafSet) Add(n volume.LeafIdx) { s.AddRange(n, n+1) }
+
+// AddRange puts all numbers from first up to end into the set, without end.
+func (s *LeafSet) AddRange(first, end volume.LeafIdx) {
+	if more := int(end+63)/64 - len(s.bits); more > 0 && first < end {
 		s.bits = append(s.bits, make([]uint64, more)...)
 	}
-	s.bits[n/64] |= 1 << (n % 64)
+	for n := first; n < end; {
+		if n%64 == 0 && end-n >= 64 {
+			s.bits[n/64], n = ^uint64(0), n+64
+			continue
+		}
+		s.bits[n/64] |= 1 << (n % 64)
+		n++
+	}
 }
 
 // Contains tells whether n is in the set. A nil set is empty.
