@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"graft/volume"
+	"graft/volume/store"
 )
 
 // most is the highest page count: it takes 16,777,216 leaves.
@@ -122,5 +123,37 @@ func TestAHugePageCountOfUnknownLeavesIsOneRange(t *testing.T) {
 	})
 	if a, b, c := pagesIn(0, leavesFor(most), most), pagesIn(1, 3, 600), pagesIn(2, 9, 600); a != most || b != 344 || c != 88 {
 		t.Errorf("%d, %d, %d pages", a, b, c)
+	}
+}
+
+// A commit of very many pages is not applied: its page index is opened.
+func TestAdvanceOverManyPagesOpensAnew(t *testing.T) {
+	for name, tt := range map[string]struct {
+		pages volume.PageIdx // of the second of three commits
+		opens bool
+	}{
+		"many":     {maxAdvancePages - 1, true}, // and one before it, and one after
+		"not many": {1000, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGraft(t)
+			still(g)
+			v := g.head.State().Remote
+			for i, segments := range [][]volume.Segment{pages(1, 1), pages(1, tt.pages), pages(1, 1)} {
+				c := volume.Commit{Volume: v, LSN: volume.LSN(i + 1), PageCount: most, Segments: segments}
+				c.Segments[0].ID = volume.NewSegmentID()
+				rec, err := volume.EncodeCommit(c)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := g.store.Apply(store.Change{Commits: []volume.Record{rec}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			advance(t, g, 3)
+			if got := g.head.mu.opened.LSN; (got == 3) != tt.opens {
+				t.Errorf("its page index was opened at %d", got)
+			}
+		})
 	}
 }

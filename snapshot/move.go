@@ -205,6 +205,10 @@ func (h *Head) replay(ctx context.Context, r *Root, v volume.VolumeID, lsns volu
 // loaded of the Root; a longer way it begins anew.
 const maxAdvance = 64
 
+// maxAdvancePages is how many pages they may change, all together: a record of 1 MiB
+// can name billions, and each takes 16 bytes of a Root that was applied to.
+const maxAdvancePages = 1 << 20
+
 // Advance moves the SyncPoint to LSN to of the remote Volume, whose commit is in
 // the store. It makes no request. It waits for the open Writer, then looks again:
 // local commits by now that are not pushed are ErrDiverged, and nothing changes.
@@ -310,13 +314,14 @@ func (h *Head) standLocked() stand {
 }
 
 // advanced gives s moved on to LSN to of the remote Volume: by its commits, if
-// they are all here and not too many.
+// they are all here and not too many, nor their pages.
 func (h *Head) advanced(ctx context.Context, s stand, to volume.LSN) (stand, error) {
 	next := s
 	from := s.state.SyncPoint.Remote
 	if to-from > maxAdvance {
 		return h.opened(s, to)
 	}
+	pages := 0
 	for l := from + 1; l <= to; l++ {
 		rec, err := h.store.Commit(s.state.Remote, l)
 		if errors.Is(err, store.ErrNotFound) {
@@ -324,6 +329,12 @@ func (h *Head) advanced(ctx context.Context, s stand, to volume.LSN) (stand, err
 		}
 		if err != nil {
 			return s, err
+		}
+		for i := range rec.Commit.Segments {
+			pages += rec.Commit.Segments[i].Pages.Len()
+		}
+		if pages > maxAdvancePages {
+			return h.opened(s, to)
 		}
 		refs, unseen := replacedPages(next.base, &rec.Commit)
 		next.replaced += len(refs) + unseen
