@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"sync"
-
-	"graft/volume"
 )
 
 // errClosed is what waits for pages end with when the Remote is closed.
 var errClosed = errors.New("graft: remote is closed")
 
 // flights lets concurrent wants of the same bytes share one request. A request
-// goes on for as long as somebody waits for it. Keys are the SHA-256 of what is
-// fetched.
-type flights[T any] struct {
+// goes on for as long as somebody waits for it. Its key says which object it is to,
+// so that the error of a damaged one is nobody's who wants equal bytes of another.
+type flights[K comparable, T any] struct {
 	ctx  context.Context
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup
@@ -22,7 +20,7 @@ type flights[T any] struct {
 	mu struct {
 		sync.Mutex
 		closed bool
-		under  map[volume.Hash]*flight[T]
+		under  map[K]*flight[T]
 	}
 }
 
@@ -37,17 +35,17 @@ type flight[T any] struct {
 	err     error
 }
 
-func newFlights[T any]() *flights[T] {
-	fs := &flights[T]{}
+func newFlights[K comparable, T any]() *flights[K, T] {
+	fs := &flights[K, T]{}
 	fs.ctx, fs.stop = context.WithCancelCause(context.Background())
-	fs.mu.under = make(map[volume.Hash]*flight[T])
+	fs.mu.under = make(map[K]*flight[T])
 	return fs
 }
 
 // do gives the result of the request for key that is under way, or else of
 // fetch, which is called with a context of its own. The request is progress of the
 // operation that made it.
-func (fs *flights[T]) do(ctx context.Context, key volume.Hash, fetch func(context.Context) (T, error)) (none T, err error) {
+func (fs *flights[K, T]) do(ctx context.Context, key K, fetch func(context.Context) (T, error)) (none T, err error) {
 	for {
 		f, err := fs.join(key, meterOf(ctx), fetch)
 		if err != nil {
@@ -68,7 +66,7 @@ func (fs *flights[T]) do(ctx context.Context, key volume.Hash, fetch func(contex
 
 // lead takes on the request for key, unless it is under way or the flights are
 // closed: then ok is false. The caller calls land once.
-func (fs *flights[T]) lead(key volume.Hash) (land func(T, error), ok bool) {
+func (fs *flights[K, T]) lead(key K) (land func(T, error), ok bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.mu.closed || fs.mu.under[key] != nil {
@@ -83,7 +81,7 @@ func (fs *flights[T]) lead(key volume.Hash) (land func(T, error), ok bool) {
 	}, true
 }
 
-func (fs *flights[T]) join(key volume.Hash, m *meter, fetch func(context.Context) (T, error)) (*flight[T], error) {
+func (fs *flights[K, T]) join(key K, m *meter, fetch func(context.Context) (T, error)) (*flight[T], error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.mu.closed {
@@ -106,7 +104,7 @@ func (fs *flights[T]) join(key volume.Hash, m *meter, fetch func(context.Context
 }
 
 // leave ends the request when its last waiter goes.
-func (fs *flights[T]) leave(key volume.Hash, f *flight[T]) {
+func (fs *flights[K, T]) leave(key K, f *flight[T]) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if f.waiters--; f.waiters > 0 {
@@ -118,7 +116,7 @@ func (fs *flights[T]) leave(key volume.Hash, f *flight[T]) {
 	}
 }
 
-func (fs *flights[T]) forget(key volume.Hash, f *flight[T]) {
+func (fs *flights[K, T]) forget(key K, f *flight[T]) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.mu.under[key] == f {
@@ -126,7 +124,7 @@ func (fs *flights[T]) forget(key volume.Hash, f *flight[T]) {
 	}
 }
 
-func (fs *flights[T]) close() {
+func (fs *flights[K, T]) close() {
 	fs.mu.Lock()
 	fs.mu.closed = true
 	fs.mu.Unlock()

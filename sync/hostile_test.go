@@ -1,9 +1,12 @@
 package sync_test
 
 import (
+	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"graft/internal/faultbucket"
 	"graft/snapshot"
@@ -49,4 +52,61 @@ func TestAVolumeOfTheHighestPageCount(t *testing.T) {
 	if got, err := b.remote.NextLeaves(t.Context(), b.head.State().Snapshot.Point()); err != nil || !slices.Equal(got, []volume.LeafIdx{0, 1}) {
 		t.Errorf("leaves %v, %v after a cut", got, err)
 	}
+}
+
+// Two Volumes have the same pages, so that their frames are equal: who reads the one
+// is told nothing of damage to the other, and its pages are stored as its own.
+func TestEqualFramesOfTwoObjectsAreTwoRequests(t *testing.T) {
+	bucket := faultbucket.New()
+	a, other := newMachine(t, bucket), newMachine(t, bucket)
+	for _, m := range []*machine{a, other} {
+		m.commit("same", many...)
+		m.must(m.push())
+	}
+	b := newMachine(t, bucket)
+	b.clone(other.head.State().Remote)
+	good := b.head
+	b.clone(a.head.State().Remote)
+	damaged := segmentOf(t, a)
+	object := bucket.Object(damaged)
+	object[20] ^= 1
+	bucket.SetObject(damaged, object)
+	page := func(h *snapshot.Head) error {
+		r := h.Reader()
+		defer r.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, err := r.Page(ctx, 1)
+		return err
+	}
+	bucket.Fail(func(r faultbucket.Request) error {
+		if r.Key == damaged {
+			if err := page(good); err != nil {
+				t.Errorf("the other object, beside this: %v", err)
+			}
+		}
+		return nil
+	}, nil)
+	err := page(b.head)
+	b.wantError(err, volume.ErrCorrupt)
+	var place *volume.Error
+	if !errors.As(err, &place) || place.Key != damaged || !strings.Contains(err.Error(), "offset 8") {
+		t.Errorf("%v, want it to name %s and offset 8", err, damaged)
+	}
+	r := good.Reader()
+	defer r.Close()
+	if p, err := r.Presence(t.Context()); err != nil || p.Present < volume.FramePages {
+		t.Errorf("of the other object there is %+v, %v", p, err)
+	}
+}
+
+// segmentOf gives the key of the one Segment of m's newest pushed commit.
+func segmentOf(t *testing.T, m *machine) string {
+	t.Helper()
+	st := m.head.State()
+	rec, err := m.store.Commit(st.Remote, st.SyncPoint.Remote)
+	if err != nil || len(rec.Commit.Segments) != 1 {
+		t.Fatalf("%d segments, %v", len(rec.Commit.Segments), err)
+	}
+	return rec.Commit.Segments[0].ID.Key()
 }

@@ -54,10 +54,11 @@ func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head) (got Hydrated, e
 // gives how many of these are here then.
 func (r *Remote) getFrames(ctx context.Context, at snapshot.Point, frames []frameWant, pages int) (int, error) {
 	parts := make([]part, 0, len(frames))
-	wanted := make(map[volume.Hash]frameWant, len(frames))
+	wanted := make(map[place]frameWant, len(frames))
 	for _, f := range frames {
-		parts = append(parts, partOf(at, f.frame))
-		wanted[f.frame.Sum] = f
+		p := partOf(at, f.frame)
+		parts = append(parts, p)
+		wanted[p.place] = f
 	}
 	spans := coalesce(parts)
 	meterOf(ctx).phase(PhasePages)
@@ -66,9 +67,9 @@ func (r *Remote) getFrames(ctx context.Context, at snapshot.Point, frames []fram
 	err := r.getSpans(ctx, spans, func(s span, b []byte) error {
 		n := 0
 		for _, p := range s.parts {
-			n += wanted[p.sum].pages
+			n += wanted[p.place].pages
 		}
-		decoded, err := r.decodeSpan(s, b, func(sum volume.Hash) *volume.Address { return wanted[sum].frame })
+		decoded, err := r.decodeSpan(s, b, func(p place) *volume.Address { return wanted[p].frame })
 		if err == nil {
 			err = r.stageFrames(decoded)
 		}
@@ -89,10 +90,10 @@ type decodedFrame struct {
 }
 
 // decodeSpan gives the frames that the parts of a range are, verified.
-func (r *Remote) decodeSpan(s span, b []byte, frameOf func(volume.Hash) *volume.Address) ([]decodedFrame, error) {
+func (r *Remote) decodeSpan(s span, b []byte, frameOf func(place) *volume.Address) ([]decodedFrame, error) {
 	frames := make([]decodedFrame, 0, len(s.parts))
 	for _, p := range s.parts {
-		a := frameOf(p.sum)
+		a := frameOf(p.place)
 		pages, err := volume.DecodeFrameAt(a, s.of(p, b))
 		if err != nil {
 			return nil, r.corruptPart(p, "read frame", err)
@@ -126,17 +127,17 @@ type frameWant struct {
 // frameWants are frames, each once, in the order in which they were first wanted.
 type frameWants struct {
 	list   []frameWant
-	places map[volume.Hash]int // in list
+	places map[volume.Address]int // in list
 }
 
-func newFrameWants() *frameWants { return &frameWants{places: make(map[volume.Hash]int)} }
+func newFrameWants() *frameWants { return &frameWants{places: make(map[volume.Address]int)} }
 
 // add wants one page more of a frame.
 func (w *frameWants) add(a *volume.Address) {
-	i, ok := w.places[a.Sum]
+	i, ok := w.places[*a]
 	if !ok {
 		i = len(w.list)
-		w.places[a.Sum] = i
+		w.places[*a] = i
 		w.list = append(w.list, frameWant{frame: a})
 	}
 	w.list[i].pages++

@@ -197,7 +197,7 @@ func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint,
 	if c != nil {
 		return c, nil
 	}
-	b, err := x.r.object(ctx, part{x.at, ref.Key(), ref.Offset, ref.Length, ref.Sum}, fetch)
+	b, err := x.r.object(ctx, part{x.at, place{ref.Key(), ref.Offset, ref.Length, ref.Sum}}, fetch)
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (x *index) chunk(ctx context.Context, n volume.LeafIdx, fetch bool) (volume
 
 // partOf says where a chunk lies.
 func (x *index) partOf(ch *volume.Chunk) part {
-	return part{x.at, ch.Object.Key(), ch.Offset, ch.Length, ch.Sum}
+	return part{x.at, place{ch.Object.Key(), ch.Offset, ch.Length, ch.Sum}}
 }
 
 // decode reads a chunk and keeps it.
@@ -274,7 +274,7 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 			if err != nil {
 				return err
 			}
-		case led.take(p.sum):
+		case led.take(p.place):
 			absent = append(absent, p)
 		default:
 			others = append(others, p)
@@ -292,7 +292,7 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 }
 
 // getChunks has chunks in the local store.
-func (x *index) getChunks(ctx context.Context, absent []part, led *led[[]byte]) error {
+func (x *index) getChunks(ctx context.Context, absent []part, led *led[place, []byte]) error {
 	return x.r.getSpans(ctx, coalesce(absent), func(s span, b []byte) error {
 		chunks := make(map[volume.Hash][]byte, len(s.parts))
 		for _, p := range s.parts {
@@ -305,8 +305,8 @@ func (x *index) getChunks(ctx context.Context, absent []part, led *led[[]byte]) 
 		if err := x.r.store.PutObjects(chunks); err != nil {
 			return err
 		}
-		for sum, chunk := range chunks {
-			led.land(sum, chunk)
+		for _, p := range s.parts {
+			led.land(p.place, chunks[p.sum])
 		}
 		return nil
 	})

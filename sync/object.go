@@ -18,7 +18,12 @@ import (
 
 // part is a range of an object that a commit names by its SHA-256.
 type part struct {
-	at     snapshot.Point // the commit
+	at snapshot.Point // the commit
+	place
+}
+
+// place says where a part lies, and what it must be.
+type place struct {
 	key    string
 	offset int64
 	length int64
@@ -38,7 +43,7 @@ func (r *Remote) object(ctx context.Context, p part, fetch bool) ([]byte, error)
 	if r.bucket == nil {
 		return nil, ErrNoRemote
 	}
-	return r.objects.do(ctx, p.sum, func(ctx context.Context) ([]byte, error) {
+	return r.objects.do(ctx, p.place, func(ctx context.Context) ([]byte, error) {
 		b, err := r.get(ctx, p, "read page index")
 		if err != nil {
 			return nil, err

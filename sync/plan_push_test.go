@@ -190,7 +190,7 @@ func TestRanges(t *testing.T) {
 			var parts []part
 			for line := range strings.Lines(d.Input) {
 				args := argsOf(d, t, line)
-				parts = append(parts, part{key: args["key"], offset: int64(numberOf(d, t, args["at"])), length: int64(numberOf(d, t, args["length"]))})
+				parts = append(parts, part{place: place{key: args["key"], offset: int64(numberOf(d, t, args["at"])), length: int64(numberOf(d, t, args["length"]))}})
 			}
 			var out strings.Builder
 			spans := coalesce(parts)

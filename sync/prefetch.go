@@ -81,17 +81,20 @@ func (r *Remote) wantPage(ctx context.Context, x *index, root *snapshot.Root, p 
 func (r *Remote) lead(ctx context.Context, at snapshot.Point, frames []frameWant) (err error) {
 	led := newLed(r.frames)
 	defer led.giveUp()
-	wanted := make(map[volume.Hash]*volume.Address, len(frames))
+	wanted := make(map[place]*volume.Address, len(frames))
 	var parts []part
 	for _, f := range frames {
-		if !led.take(f.frame.Sum) {
-			continue
+		p := partOf(at, f.frame)
+		if wanted[p.place] != nil {
+			continue // of two Segments, which only damage makes
 		}
-		wanted[f.frame.Sum] = f.frame
-		parts = append(parts, partOf(at, f.frame))
+		if led.take(*f.frame) {
+			wanted[p.place] = f.frame
+			parts = append(parts, p)
+		}
 	}
 	return r.getSpans(ctx, coalesce(parts), func(s span, b []byte) error {
-		decoded, err := r.decodeSpan(s, b, func(sum volume.Hash) *volume.Address { return wanted[sum] })
+		decoded, err := r.decodeSpan(s, b, func(p place) *volume.Address { return wanted[p] })
 		if err != nil {
 			return err
 		}
@@ -99,44 +102,44 @@ func (r *Remote) lead(ctx context.Context, at snapshot.Point, frames []frameWant
 			r.log.Warn("keep fetched pages", "error", err) // they are right, whatever the disk
 		}
 		for _, f := range decoded {
-			led.land(f.frame.Sum, f.pages)
+			led.land(*f.frame, f.pages)
 		}
 		return nil
 	})
 }
 
 // led are the flights that a prefetch has taken on.
-type led[T any] struct {
-	flights *flights[T]
+type led[K comparable, T any] struct {
+	flights *flights[K, T]
 
 	mu    sync.Mutex
-	lands map[volume.Hash]func(T, error)
+	lands map[K]func(T, error)
 }
 
-func newLed[T any](fs *flights[T]) *led[T] {
-	return &led[T]{flights: fs, lands: make(map[volume.Hash]func(T, error))}
+func newLed[K comparable, T any](fs *flights[K, T]) *led[K, T] {
+	return &led[K, T]{flights: fs, lands: make(map[K]func(T, error))}
 }
 
 // take takes a flight on, unless it is under way.
-func (l *led[T]) take(sum volume.Hash) bool {
-	land, ok := l.flights.lead(sum)
+func (l *led[K, T]) take(key K) bool {
+	land, ok := l.flights.lead(key)
 	if ok {
-		l.lands[sum] = land
+		l.lands[key] = land
 	}
 	return ok
 }
 
 // land gives what was fetched to those who wait for it.
-func (l *led[T]) land(sum volume.Hash, result T) {
+func (l *led[K, T]) land(key K, result T) {
 	l.mu.Lock()
-	land := l.lands[sum]
-	delete(l.lands, sum)
+	land := l.lands[key]
+	delete(l.lands, key)
 	l.mu.Unlock()
 	land(result, nil)
 }
 
 // giveUp ends those that did not land: who waits for one gets it alone.
-func (l *led[T]) giveUp() {
+func (l *led[K, T]) giveUp() {
 	var none T
 	for _, land := range l.lands {
 		land(none, errNotFetched)

@@ -42,8 +42,8 @@ type Remote struct {
 	bucket  *bucket // nil: no remote
 	store   *store.Store
 	log     *slog.Logger
-	frames  *flights[[]volume.PageEntry]
-	objects *flights[[]byte]
+	frames  *flights[volume.Address, []volume.PageEntry]
+	objects *flights[place, []byte]
 
 	maxSince   int // see the constant; tests set it
 	maxPageSet int // volume.MaxPageSets; tests set it
@@ -67,7 +67,7 @@ type remoteVolume struct {
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
 // closes both after the Remote.
 func NewRemote(b *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
-	r := &Remote{maxSince: maxSince, maxPageSet: volume.MaxPageSets, now: time.Now, store: st, log: log, frames: newFlights[[]volume.PageEntry](), objects: newFlights[[]byte]()}
+	r := &Remote{maxSince: maxSince, maxPageSet: volume.MaxPageSets, now: time.Now, store: st, log: log, frames: newFlights[volume.Address, []volume.PageEntry](), objects: newFlights[place, []byte]()}
 	if b != nil {
 		r.bucket = &bucket{b}
 	}

@@ -35,7 +35,7 @@ func (r *Remote) Page(ctx context.Context, at snapshot.Point, id volume.SegmentI
 	if !ok {
 		return nil, lost()
 	}
-	pages, err := r.frames.do(ctx, a.Sum, func(ctx context.Context) ([]volume.PageEntry, error) { return r.frame(ctx, at, a) })
+	pages, err := r.frames.do(ctx, *a, func(ctx context.Context) ([]volume.PageEntry, error) { return r.frame(ctx, at, a) })
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (x *index) keepBundle(c *volume.Checkpoint) {
 
 // partOf gives the part that a frame is.
 func partOf(at snapshot.Point, a *volume.Address) part {
-	return part{at, a.Source.Key(), a.Offset, a.Length, a.Sum}
+	return part{at, place{a.Source.Key(), a.Offset, a.Length, a.Sum}}
 }
 
 // frame gets a frame, verifies it and stores its pages.
