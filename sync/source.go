@@ -87,14 +87,15 @@ func partOf(at snapshot.Point, a *volume.Address) part {
 
 // frame gets a frame, verifies it and stores its pages.
 func (r *Remote) frame(ctx context.Context, at snapshot.Point, a *volume.Address) ([]volume.PageEntry, error) {
-	b, err := r.inlineFrame(a)
-	if err != nil {
-		return nil, err
+	b, damage := r.inlineFrame(a)
+	if damage != nil && (r.bucket == nil || !errors.Is(damage, volume.ErrCorrupt)) {
+		return nil, damage
 	}
 	if b == nil {
 		if r.bucket == nil {
 			return nil, ErrNoRemote
 		}
+		var err error
 		if b, err = r.get(ctx, partOf(at, a), "read frame"); err != nil {
 			return nil, err
 		}
@@ -106,7 +107,38 @@ func (r *Remote) frame(ctx context.Context, at snapshot.Point, a *volume.Address
 	if err := r.store.Stage(a.Source.Segment, pages); err != nil {
 		r.log.Warn("keep fetched pages", "segment", a.Source.Segment, "error", err) // they are right, whatever the disk
 	}
+	if damage != nil {
+		at := snapshot.Point{Volume: a.Source.Volume, LSN: a.Source.LSN}
+		mended, err := r.mend(ctx, at)
+		r.log.Warn("commit is damaged in the local log", "volume", at.Volume, "lsn", at.LSN, "error", damage, "mended", mended, "mending", err)
+	}
 	return pages, nil
+}
+
+// mend stores the record of a remote commit again that is damaged in the local log,
+// as the bucket has it. It leaves it as it is, and tells so, unless that is known to
+// be the record that was there: by what was read of it before, or by the commit
+// after it.
+func (r *Remote) mend(ctx context.Context, at snapshot.Point) (bool, error) {
+	rec, err := r.commit(ctx, at.Volume, at.LSN)
+	if err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	x := r.mu.indexes[at]
+	r.mu.Unlock()
+	proved := x != nil && x.rec.Hash() == rec.Hash()
+	if !proved {
+		next, err := r.store.Commit(at.Volume, at.LSN.Next())
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return false, err
+		}
+		proved = err == nil && next.Commit.Parent == rec.Hash()
+	}
+	if !proved {
+		return false, nil
+	}
+	return true, r.store.Apply(store.Change{Commits: []volume.Record{rec}, Relaxed: true})
 }
 
 // inlineFrame gives the bytes of a frame that lies in a commit of the local log,

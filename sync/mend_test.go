@@ -1,0 +1,149 @@
+package sync_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"graft/internal/faultbucket"
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// damageCommit damages the record of a remote commit in m's log, and gives what it
+// was.
+func damageCommit(t *testing.T, m *machine, l volume.LSN) volume.Record {
+	t.Helper()
+	v := m.head.State().Remote
+	was, err := m.store.Commit(v, l)
+	m.must(err)
+	m.must(m.store.Apply(store.Change{Commits: []volume.Record{{Commit: volume.Commit{Volume: v, LSN: l}, Bytes: []byte("damaged")}}}))
+	if _, err := m.store.Commit(v, l); !errors.Is(err, volume.ErrCorrupt) {
+		t.Fatalf("it is not damaged: %v", err)
+	}
+	return was
+}
+
+// An inline page of a commit that is damaged here is read from the bucket. The record
+// is mended when it is known to be the one that was.
+func TestADamagedInlineCommitIsReadFromTheBucket(t *testing.T) {
+	for name, tt := range map[string]struct {
+		lsn     volume.LSN // of the commit that is damaged, of two
+		forget  bool       // what was read of it
+		another bool       // the bucket has another record, with the same frames
+		mended  bool
+	}{
+		"the newest":                     {lsn: 2, mended: true},
+		"before a commit that is here":   {lsn: 1, forget: true, mended: true},
+		"of another record, before one":  {lsn: 1, forget: true, another: true},
+		"of another record, that it was": {lsn: 2, another: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bucket, a, b := newPair(t, "one")
+			v := a.head.State().Remote
+			a.commit("two", 2)
+			a.must(a.push())
+			b.must(b.pull())
+			_, err := b.remote.NextLeaves(t.Context(), b.head.State().Snapshot.Point()) // its index is loaded
+			b.must(err)
+			was := damageCommit(t, b, tt.lsn)
+			if tt.forget {
+				b.remote.ForgetIndexes()
+			}
+			if tt.another {
+				c := was.Commit
+				c.Time = c.Time.Add(time.Hour)
+				frames := was.Bytes[16:][:c.Segments[0].Frames.Size()-8]
+				other, err := volume.EncodeInline(c, frames)
+				b.must(err)
+				bucket.SetObject(volume.CommitKey(v, tt.lsn), other.Bytes)
+			}
+			b.wantContent("one", "two")
+			got, err := b.store.Commit(v, tt.lsn)
+			if tt.mended && (err != nil || !bytes.Equal(got.Bytes, was.Bytes)) || !tt.mended && !errors.Is(err, volume.ErrCorrupt) {
+				t.Errorf("the record afterwards: %v", err)
+			}
+			bucket.Requests()
+			b.wantContent("one", "two")
+			if got := bucket.Requests(); len(got) != 0 {
+				t.Errorf("read again: %v", got)
+			}
+		})
+	}
+}
+
+func TestADamagedInlineCommitThatTheBucketLacksIsAnError(t *testing.T) {
+	bucket, _, b := newPair(t, "one")
+	v := b.head.State().Remote
+	damageCommit(t, b, 1)
+	bucket.SetObject(volume.CommitKey(v, 1), nil)
+	_, err := b.tryContent()
+	b.wantError(err, volume.ErrCorrupt)
+	bucket.Fail(func(faultbucket.Request) error { return errLost }, nil)
+	_, err = b.tryContent()
+	b.wantError(err, errLost)
+}
+
+// A chunk of a checkpoint that is damaged here is fetched again, and cached again.
+func TestADamagedChunkIsFetchedAgain(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.remote.SetMaxSince(1)
+	var pages []volume.PageIdx
+	for p := range volume.PageIdx(volume.LeafPages) {
+		pages = append(pages, p+1)
+	}
+	a.commit("text", pages...)
+	a.must(a.push())
+	v := a.head.State().Remote
+	b.clone(v)
+	read := func(p volume.PageIdx) []string {
+		t.Helper()
+		bucket.Requests()
+		r := b.head.Reader()
+		defer r.Close()
+		if page, err := r.Page(t.Context(), p); err != nil || *page != *pageOf("text", p) {
+			t.Errorf("page %d: %v", p, err)
+		}
+		return ops(bucket.Requests())
+	}
+	if got := read(1); len(got) != 3 {
+		t.Errorf("the first page takes %v", got)
+	}
+	object := bucket.Object(bucket.Keys("volumes/" + v.String() + "/checkpoints/")[0])
+	flipInStore(t, b, object[8:1000])  // the chunk
+	for i, want := range []int{2, 1} { // the chunk again, once, and a frame
+		b.remote.ForgetIndexes()
+		if got := read(volume.PageIdx(100 + 50*i)); len(got) != want {
+			t.Errorf("a page takes %v", got)
+		}
+	}
+}
+
+// flipInStore changes a byte of what the value logs of m have.
+func flipInStore(t *testing.T, m *machine, b []byte) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(m.dir, "badger", "*.vlog"))
+	m.must(err)
+	flipped := slices.ContainsFunc(paths, func(path string) bool {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		m.must(err)
+		defer f.Close()
+		all, err := os.ReadFile(path)
+		m.must(err)
+		off := bytes.Index(all, b)
+		if off < 0 {
+			return false
+		}
+		_, err = f.WriteAt([]byte{b[100] ^ 1}, int64(off)+100)
+		m.must(err)
+		return true
+	})
+	if !flipped {
+		t.Fatal("it is in no value log")
+	}
+}
