@@ -110,3 +110,41 @@ func segmentOf(t *testing.T, m *machine) string {
 	}
 	return rec.Commit.Segments[0].ID.Key()
 }
+
+// Bytes that have the hash that a commit names, and are no index, are ErrCorrupt with
+// the object's key and offset.
+func TestAHostileCheckpointTellsItsPlace(t *testing.T) {
+	chunk := []byte("no chunk")
+	for name, object := range map[string]func(k volume.CheckpointKey) (object []byte, root int64){
+		"root": func(volume.CheckpointKey) ([]byte, int64) { return []byte("headerAB" + "no root"), 8 },
+		"chunk": func(k volume.CheckpointKey) ([]byte, int64) {
+			kept := []volume.Chunk{{Leaf: 1, Object: k, Offset: 8, Length: int64(len(chunk)), Sum: volume.HashOf(chunk), Pages: 9}}
+			_, built, ref, err := volume.BuildCheckpoint(volume.Checkpoint{Key: k, PageCount: 900}, kept, func(func(volume.LeafIdx, volume.PageTable) bool) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return slices.Concat([]byte("headerAB"), chunk, built[ref.Offset:]), 8 + int64(len(chunk))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bucket := faultbucket.New()
+			b := newMachine(t, bucket)
+			k := volume.NewCheckpointKey(volume.NewVolumeID(), 1)
+			bytes, root := object(k)
+			ref := volume.CheckpointRef{CheckpointKey: k, Offset: root, Length: int64(len(bytes)) - root, Sum: volume.HashOf(bytes[root:])}
+			rec, err := volume.EncodeCommit(volume.Commit{Volume: k.Volume, LSN: 1, PageCount: 900, PushID: volume.NewPushID(), Checkpoint: ref})
+			b.must(err)
+			bucket.SetObject(k.Key(), bytes)
+			bucket.SetObject(volume.CommitKey(k.Volume, 1), rec.Bytes)
+			b.clone(k.Volume)
+			r := b.head.Reader()
+			defer r.Close()
+			_, err = r.Page(t.Context(), 300)
+			b.wantError(err, volume.ErrCorrupt)
+			var place *volume.Error
+			if !errors.As(err, &place) || place.Key != k.Key() || place.Volume != k.Volume || !strings.Contains(err.Error(), name+" at offset 8") {
+				t.Errorf("%v, want it to name %s and offset 8", err, k.Key())
+			}
+		})
+	}
+}

@@ -197,12 +197,13 @@ func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint,
 	if c != nil {
 		return c, nil
 	}
-	b, err := x.r.object(ctx, part{x.at, place{ref.Key(), ref.Offset, ref.Length, ref.Sum}}, fetch)
+	root := part{x.at, place{ref.Key(), ref.Offset, ref.Length, ref.Sum}}
+	b, err := x.r.object(ctx, root, fetch)
 	if err != nil {
 		return nil, err
 	}
 	if c, err = volume.DecodeCheckpoint(ref, b); err != nil {
-		return nil, &volume.Error{Op: "read checkpoint", Volume: x.at.Volume, LSN: x.at.LSN, Key: ref.Key(), Err: err}
+		return nil, x.r.corruptPart(root, "read checkpoint", fmt.Errorf("root at offset %d: %w", ref.Offset, err))
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -242,7 +243,7 @@ func (x *index) partOf(ch *volume.Chunk) part {
 func (x *index) decode(ch *volume.Chunk, b []byte) (volume.PageTable, error) {
 	t, err := volume.DecodeChunk(*ch, b)
 	if err != nil {
-		return t, &volume.Error{Op: "read chunk of checkpoint", Volume: x.at.Volume, LSN: x.at.LSN, Key: ch.Object.Key(), Err: err}
+		return t, x.r.corruptPart(x.partOf(ch), "read chunk of checkpoint", fmt.Errorf("chunk at offset %d: %w", ch.Offset, err))
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

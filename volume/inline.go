@@ -100,9 +100,9 @@ func (c *Commit) checkInline(frames []byte) error {
 	if want := x.Size() - segmentHeaderSize; int64(len(frames)) != want {
 		return fmt.Errorf("%w: commit with %d bytes of inline frames, not %d", ErrCorrupt, len(frames), want)
 	}
-	for i, f := range x.frames {
+	for _, f := range x.frames {
 		if HashOf(frames[f.Offset-segmentHeaderSize:][:f.Length]) != f.Sum {
-			return fmt.Errorf("%w: hash of inline frame %d of %d bytes", ErrCorrupt, i, f.Length)
+			return fmt.Errorf("%w: inline frame at offset %d: hash of %d bytes", ErrCorrupt, f.Offset+inlineHeaderSize-segmentHeaderSize, f.Length)
 		}
 	}
 	return nil
