@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"graft/internal/faultbucket"
+	"graft/objstore"
 	graftsync "graft/sync"
 	"graft/volume"
 	"graft/volume/store"
@@ -139,4 +140,47 @@ func fullSet() (pages volume.PageSet) {
 		pages.Add(p)
 	}
 	return pages
+}
+
+// A refused push that stays pending, because the store cannot forget it, keeps what
+// it uploaded: it is put again.
+func TestARefusedPushThatCannotBeForgottenKeepsItsUploads(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.commit("one", many...)
+	bucket.Fail(func(r faultbucket.Request) error {
+		if r.Op == "put" && strings.Contains(r.Key, "/log/") {
+			if err := a.store.Close(); err != nil {
+				t.Error(err)
+			}
+			return forbidden{}
+		}
+		return nil
+	}, nil)
+	err := a.push()
+	a.wantError(err, objstore.ErrRefused)
+	a.wantError(err, store.ErrClosed)
+	bucket.Fail(nil, nil)
+	keys := bucket.Keys("segments/")
+	if len(keys) != 1 {
+		t.Errorf("the bucket has %v", bucket.Keys(""))
+	}
+	local := a.head.State().Local
+	a.remote.Close()
+	if err := a.heads.Close(); err != nil {
+		t.Log("close after the store:", err)
+	}
+	a.open(bucket.Blob())
+	a.attach(local)
+	if a.head.State().Pending == nil {
+		t.Error("the push is not pending")
+	}
+	bucket.Requests()
+	a.must(a.push())
+	puts := slices.DeleteFunc(ops(bucket.Requests()), func(op string) bool { return op != "put" })
+	if len(puts) != 1 {
+		t.Errorf("%d puts, of which the commit is one", len(puts))
+	}
+	b.clone(a.head.State().Remote)
+	b.wantContent(repeat("one")...)
 }
