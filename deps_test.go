@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"snapshot":                 {"volume", "volume/store", "internal/..."},
 	"sync":                     {"volume", "volume/store", "snapshot", "objstore", "internal/..."},
 	"objstore":                 {"internal/..."},
-	"objstore/...":             {"objstore"},
+	"objstore/...":             {"objstore", "internal/..."},
 	"vfs":                      {".", "volume", "snapshot", "internal/..."},
 	"driver":                   {"vfs", "."},
 	"grafttest":                {"driver", "."},
