@@ -47,10 +47,11 @@ func (b *Bucket) putOnce(ctx context.Context, key string, data []byte) (again bo
 		begun = true
 		b.counts.puts.Add(1)
 		b.counts.bytesOut.Add(int64(len(data)))
-		// Not WriteAll, which panics with azureblob; not the default buffer, which is 16 MiB with gcsblob.
+		// Not WriteAll, which panics with azureblob; not the default buffer, which is 16 MiB with gcsblob. It has room
+		// for a byte more than there are: with a full one, gcsblob and azureblob expect more, and put in several requests.
 		err := b.inner.Upload(ctx, b.prefix+key, bytes.NewReader(data), &blob.WriterOptions{
 			ContentType: contentType,
-			BufferSize:  max(1, (len(data)+bufferUnit-1)/bufferUnit) * bufferUnit,
+			BufferSize:  (len(data)/bufferUnit + 1) * bufferUnit,
 			IfNotExist:  true,
 		})
 		// A closed bucket answers with the same code as a conflict.
@@ -117,19 +118,23 @@ type upload struct {
 	refused bool  // the callback returned an error of its own
 }
 
-// run makes the object at key from what write writes.
+// run makes the object at key from what write writes, through a pipe: azureblob's own writer panics when an upload fails.
 func (u *upload) run(key string, write func(io.Writer) error) error {
-	opts := &blob.WriterOptions{ContentType: contentType, BufferSize: partSize, MaxConcurrency: parts}
-	w, err := u.b.inner.NewWriter(u.ctx, key, opts)
-	if err != nil {
-		return err
-	}
-	// The order cancel, Close is what makes drivers drop what was written. It holds when write panics, too.
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		opts := &blob.WriterOptions{ContentType: contentType, BufferSize: partSize, MaxConcurrency: parts}
+		err := u.b.inner.Upload(u.ctx, key, r, opts)
+		r.CloseWithError(err) // for a write that is under way
+		done <- err
+	}()
+	// The order cancel, close is what makes drivers drop what was written. It holds when write panics, too.
 	wrote := false
 	defer func() {
 		if !wrote {
 			u.cancel(errAborted)
-			_ = w.Close()
+			w.CloseWithError(errAborted)
+			<-done
 		}
 	}()
 	u.w = w
@@ -142,7 +147,8 @@ func (u *upload) run(key string, write func(io.Writer) error) error {
 	}
 	wrote = true
 	u.stall.Reset(u.b.stallTimeout + time.Duration(min(u.n, closeBacklog))*time.Second/slowLine)
-	return w.Close()
+	w.Close()
+	return <-done
 }
 
 // Write implements io.Writer.
