@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -234,6 +236,7 @@ func TestErrorKinds(t *testing.T) {
 		{errors.New("x"), conflict, false, true, false},
 		{errors.New("x"), unknown, false, false, false},
 		{&serviceError{"NoSuchKey", 404}, notFound, true, false, false},
+		{&serviceError{"NoSuchKey", 404}, unknown, true, false, false},
 		{&serviceError{"NotFound", 404}, notFound, false, false, false}, // from the status alone
 		{&serviceError{"NoSuchBucket", 404}, notFound, false, false, true},
 		{&serviceError{"NotFound", 301}, notFound, false, false, false},
@@ -243,7 +246,10 @@ func TestErrorKinds(t *testing.T) {
 		{&serviceError{"PreconditionFailed", 412}, conflict, false, true, false},
 		{&serviceError{"Whatever", 412}, unknown, false, true, false},
 		{&serviceError{"ConditionalRequestConflict", 409}, unknown, false, false, false},
+		{&serviceError{"PreconditionFailed", 409}, unknown, false, true, false}, // Azure
 		{&serviceError{"SlowDown", 503}, unknown, false, false, false},
+		{&net.DNSError{Err: "no such host", Name: "host", IsNotFound: true}, notFound, false, false, false}, // Azure
+		{&url.Error{Op: "Get", URL: "http://host", Err: errors.New("no such host")}, notFound, false, false, false},
 	} {
 		b := New(blob.NewBucket(&stub{code: test.code, fail: func(context.Context) error { return test.err }}))
 		b.SetWait(NoWait)

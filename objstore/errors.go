@@ -49,18 +49,18 @@ const (
 	kindNoBucket
 )
 
-// kindOf classifies err. gocloud's code alone will not do: for S3, NotFound stands for a missing bucket, a redirect
-// and an archived object as well.
+// kindOf classifies err. gocloud's code alone will not do: NotFound stands for a missing bucket, a redirect and an
+// archived object as well with S3, and for a host without an address with Azure.
 func kindOf(err error) kind {
-	code, status := serviceCode(err), httpStatus(err)
-	if code == "NoSuchBucket" {
+	switch code, status := serviceCode(err), httpStatus(err); {
+	case code == "NoSuchBucket":
 		return kindNoBucket
-	}
-	if gcerrors.Code(err) != gcerrors.NotFound || status != 0 && status != http.StatusNotFound {
-		return kindOther
-	}
-	switch {
-	case code == "NoSuchKey", code == "" && status == 0:
+	case code == "" && status == 0: // not from a server
+		if gcerrors.Code(err) == gcerrors.NotFound && !isUnsent(err) && !isBroken(err) {
+			return kindNotFound
+		}
+	case status != 0 && status != http.StatusNotFound:
+	case code == "NoSuchKey":
 		return kindNotFound
 	case code == "NotFound": // from the status alone, as in all answers to HEAD; others come with a reason
 		return kindNotFoundUnclear

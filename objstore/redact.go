@@ -44,10 +44,13 @@ var credentials = []struct {
 	{regexp.MustCompile(`://[^/?#\s"'<>]*@`), "://" + redacted + "@"},
 	{regexp.MustCompile(`(?i)(\b(?:` +
 		`(?:x-(?:amz|goog|ms)-)?(?:signature|credential|security-token)|sig|skoid|` +
-		`(?:aws|google)?access-?_?(?:key)?-?_?id|access-?_?key|api-?_?key|` +
+		`(?:aws|google)?access-?_?(?:key)?-?_?id|(?:access|account|api)-?_?key|` +
 		`(?:client-?_?|aws_)?secret(?:_?access)?(?:_?key)?|(?:[a-z]+[-_]?)?token|passw(?:or)?d` +
 		`)"?(?:=|: ?|>)"?)[^&\s"'<>,;]+`), "${1}" + redacted},
 	{regexp.MustCompile(`(?i)(\b(?:bearer|basic) )[a-z0-9._~+/=-]{8,}`), "${1}" + redacted},
+	{regexp.MustCompile(`(?i)(\bsharedkey(?:lite)? )[^\s"'<>]+`), "${1}" + redacted},
+	{regexp.MustCompile(`(-----BEGIN [A-Z ]*PRIVATE KEY-----)[^-]+`), "${1}" + redacted},
+	{regexp.MustCompile(`\beyJ[\w-]{10,}\.[\w-]+\.[\w-]+`), redacted}, // a JSON web token
 	{regexp.MustCompile(`\b(?:AKIA|ASIA|AROA|AIDA|GOOG)[A-Z0-9]{12,}\b`), redacted},
 }
 

@@ -34,6 +34,17 @@ func TestHide(t *testing.T) {
 			`PUT https://a.blob.core.windows.net/c/k?sv=2026-01-01&se=2026&sig=` + sig + `%2B%3D&sp=rw`,
 			`PUT https://a.blob.core.windows.net/c/k?sv=2026-01-01&se=2026&sig=xxxxx&sp=rw`,
 		},
+		{ // Azure, as configured and as signed
+			`DefaultEndpointsProtocol=https;AccountName=a;AccountKey=` + sig + `==;EndpointSuffix=core.windows.net`,
+			`DefaultEndpointsProtocol=https;AccountName=a;AccountKey=xxxxx;EndpointSuffix=core.windows.net`,
+		},
+		{`BlobEndpoint=https://a/;SharedAccessSignature=sv=1&sig=` + sig + `%3D`, `BlobEndpoint=https://a/;SharedAccessSignature=sv=1&sig=xxxxx`},
+		{`header Authorization: SharedKey a:` + sig + `=`, `header Authorization: SharedKey xxxxx`},
+		{`{"assertion":"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhIn0.` + sig + `-_"}`, `{"assertion":"xxxxx"}`},
+		{ // a service account's key
+			`{"private_key": "-----BEGIN PRIVATE KEY-----\n` + sig + `\n-----END PRIVATE KEY-----\n"}`,
+			`{"private_key": "-----BEGIN PRIVATE KEY-----xxxxx-----END PRIVATE KEY-----\n"}`,
+		},
 		{`dial http://user:p@ss@host:9000/x?y=1: refused`, `dial http://xxxxx@host:9000/x?y=1: refused`},
 		{`proxyconnect tcp: https://user@proxy: refused`, `proxyconnect tcp: https://xxxxx@proxy: refused`},
 		{`the key "` + id + `" is not known`, `the key "xxxxx" is not known`},
