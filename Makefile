@@ -6,14 +6,16 @@ TARGETS    = linux/amd64 linux/arm64 windows/amd64 darwin/arm64 android/arm64
 FUZZTIME  ?= 5s
 WASM2GO    = -tags graft_wasm2go
 
-# Where the real S3 servers are that tests start if they are there (internal/testserver looks in the same place).
+# Where the real servers are that tests start if they are there (internal/testserver looks in the same place).
 CACHE          = $(or $(XDG_CACHE_HOME),$(firstword $(wildcard $(HOME)/Library/Caches) $(HOME)/.cache))
 GRAFT_SERVERS ?= $(CACHE)/graft/servers
 export GRAFT_SERVERS
 MINIO          = github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c
 VERSITY        = github.com/versity/versitygw/cmd/versitygw@v1.8.0
+GCS            = github.com/fsouza/fake-gcs-server@v1.56.1
+AZURITE        = azurite@3.37.0
 
-.PHONY: check format vet staticcheck tidy test race wasm2go toxic orm fuzz bench cross servers generate generated rename
+.PHONY: check format vet staticcheck tidy test race wasm2go toxic orm fuzz bench cross servers servers-clouds generate generated rename
 
 check: format vet staticcheck tidy cross test race wasm2go toxic orm fuzz bench generated
 
@@ -58,8 +60,11 @@ toxic:
 orm:
 	$(GO) -C examples/orm test -race -shuffle=on ./...
 
-# Installs the servers: about four minutes on two cores. Without them their tests say so and skip.
+# Installs the servers of S3: about four minutes on two cores. Without them their tests say so and skip.
 servers: $(foreach server,$(MINIO) $(VERSITY),$(GRAFT_SERVERS)/.$(notdir $(server)))
+
+# Installs those of Google Cloud Storage and Azure: two to five minutes, and npm. CI has no time for them.
+servers-clouds: $(GRAFT_SERVERS)/.$(notdir $(GCS)) $(GRAFT_SERVERS)/.$(AZURITE)
 
 $(GRAFT_SERVERS)/.$(notdir $(MINIO)):
 	GOBIN="$(GRAFT_SERVERS)" $(GO) install $(MINIO)
@@ -67,6 +72,14 @@ $(GRAFT_SERVERS)/.$(notdir $(MINIO)):
 
 $(GRAFT_SERVERS)/.$(notdir $(VERSITY)):
 	GOBIN="$(GRAFT_SERVERS)" $(GO) install $(VERSITY)
+	touch "$@"
+
+$(GRAFT_SERVERS)/.$(notdir $(GCS)):
+	GOBIN="$(GRAFT_SERVERS)" $(GO) install $(GCS)
+	touch "$@"
+
+$(GRAFT_SERVERS)/.$(AZURITE):
+	npm install --prefix "$(GRAFT_SERVERS)/azurite" --no-audit --no-fund --no-save --ignore-scripts $(AZURITE)
 	touch "$@"
 
 # Every fuzz target for a moment; their corpora are run by test as well.

@@ -18,18 +18,67 @@ import (
 	"graft/objstore"
 )
 
-// openServer returns a bucket on an S3 server that answers as handler does, and repeats requests at once.
-func openServer(t *testing.T, handler http.Handler) *objstore.Bucket {
+// A cloud is one that a test server can pass for.
+type cloud struct {
+	env     func(t *testing.T, addr string) map[string]string
+	url     func(addr string) string
+	created http.HandlerFunc // the answer to a put
+	listing string           // of one key, k1
+	partial bool             // its SDK takes no other answer to a range than 206 and 416, also of an empty object
+}
+
+var s3 = cloud{
+	env:     func(t *testing.T, _ string) map[string]string { return testserver.Env(t.TempDir()) },
+	url:     func(addr string) string { return testserver.BucketURL("http://"+addr, "graft") },
+	created: func(http.ResponseWriter, *http.Request) {},
+	listing: `<?xml version="1.0"?><ListBucketResult><Contents><Key>k1</Key><Size>1</Size>` +
+		`<LastModified>2026-11-24T00:00:00Z</LastModified></Contents></ListBucketResult>`,
+}
+
+var clouds = map[string]cloud{
+	"s3": s3,
+	"gs": {
+		env:     func(_ *testing.T, addr string) map[string]string { return testserver.GCSEnv(addr) },
+		url:     func(string) string { return "gs://graft" },
+		partial: true,
+		created: func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"name":"k"}`) },
+		listing: `{"kind":"storage#objects","items":[{"kind":"storage#object","name":"k1","size":"1","updated":"2026-11-24T00:00:00Z"}]}`,
+	},
+	"azblob": {
+		env:     func(*testing.T, string) map[string]string { return testserver.AzureEnv() },
+		url:     func(addr string) string { return testserver.AzureURL(addr, "graft") },
+		created: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) },
+		listing: `<?xml version="1.0"?><EnumerationResults ContainerName="graft"><Blobs><Blob><Name>k1</Name><Properties>` +
+			`<Last-Modified>Tue, 24 Nov 2026 00:00:00 GMT</Last-Modified><Content-Length>1</Content-Length>` +
+			`</Properties></Blob></Blobs><NextMarker /></EnumerationResults>`,
+	},
+}
+
+// eachCloud runs a test for each cloud.
+func eachCloud(t *testing.T, test func(t *testing.T, c cloud)) {
+	for name, c := range clouds {
+		t.Run(name, func(t *testing.T) { test(t, c) })
+	}
+}
+
+// open returns a bucket at addr, which repeats requests at once.
+func (c cloud) open(t *testing.T, addr string) *objstore.Bucket {
 	t.Helper()
-	for name, value := range testserver.Env(t.TempDir()) {
+	for name, value := range c.env(t, addr) {
 		t.Setenv(name, value)
 	}
 	t.Setenv("AWS_MAX_ATTEMPTS", "7")
-	server := httptest.NewServer(handler)
-	t.Cleanup(server.Close)
-	b := open(t, testserver.BucketURL(server.URL, "graft"))
+	b := open(t, c.url(addr))
 	b.SetWait(objstore.NoWait)
 	return b
+}
+
+// serve returns a bucket on a server that answers as handler does.
+func (c cloud) serve(t *testing.T, handler http.Handler) *objstore.Bucket {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return c.open(t, server.Listener.Addr().String())
 }
 
 // callAll calls each method of b that sends requests, on key.
@@ -52,7 +101,9 @@ func callAll(ctx context.Context, b *objstore.Bucket, key string) map[string]fun
 }
 
 // TestSDKRepeatsNothing counts what a server sees of requests that it answers by an error, or not at all.
-func TestSDKRepeatsNothing(t *testing.T) {
+func TestSDKRepeatsNothing(t *testing.T) { eachCloud(t, testSDKRepeatsNothing) }
+
+func testSDKRepeatsNothing(t *testing.T, c cloud) {
 	for name, test := range map[string]struct {
 		answer  http.HandlerFunc
 		puts    int64
@@ -66,7 +117,7 @@ func TestSDKRepeatsNothing(t *testing.T) {
 		"cut": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, 1, 5, false},
 	} {
 		var n atomic.Int64
-		b := openServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := c.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			n.Add(1)
 			_, _ = io.Copy(io.Discard, r.Body)
 			test.answer(w, r)
@@ -96,13 +147,16 @@ func answerXML(status int, code string) http.HandlerFunc {
 }
 
 // TestCutOnOldConnection has the server cut a connection that served a put before, where net/http may send again.
-func TestCutOnOldConnection(t *testing.T) {
+func TestCutOnOldConnection(t *testing.T) { eachCloud(t, testCutOnOldConnection) }
+
+func testCutOnOldConnection(t *testing.T, c cloud) {
 	var n atomic.Int64
-	b := openServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	b := c.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if n.Add(1) > 1 {
 			panic(http.ErrAbortHandler)
 		}
+		c.created(w, r)
 	}))
 	if err := b.PutIfAbsent(t.Context(), "a", []byte("data")); err != nil {
 		t.Fatal(err)
@@ -114,12 +168,12 @@ func TestCutOnOldConnection(t *testing.T) {
 }
 
 // TestNobodyListens has nobody at the address.
-func TestNobodyListens(t *testing.T) {
+func TestNobodyListens(t *testing.T) { eachCloud(t, testNobodyListens) }
+
+func testNobodyListens(t *testing.T, c cloud) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	openServer(t, http.NotFoundHandler()) // for the environment
-	gone := open(t, testserver.BucketURL(server.URL, "graft"))
-	gone.SetWait(objstore.NoWait)
+	gone := c.open(t, server.Listener.Addr().String())
 	for method, call := range callAll(t.Context(), gone, "k") {
 		err := call()
 		if err == nil || errors.Is(err, objstore.ErrRefused) != (method == "put") || !strings.Contains(err.Error(), "attempt 5, the last") {
@@ -144,15 +198,18 @@ func raw(t *testing.T, text string) http.HandlerFunc {
 }
 
 // TestAnswersThatLie has answers to reads that are cut, or belong to other requests. None may pass for the object.
-func TestAnswersThatLie(t *testing.T) {
-	const ok, part = "HTTP/1.1 200 OK\r\n", "HTTP/1.1 206 Partial Content\r\n"
+func TestAnswersThatLie(t *testing.T) { eachCloud(t, testAnswersThatLie) }
+
+func testAnswersThatLie(t *testing.T, c cloud) {
+	const modified = "Last-Modified: Tue, 24 Nov 2026 00:00:00 GMT\r\nX-Goog-Generation: 1\r\n"
+	const ok, part = "HTTP/1.1 200 OK\r\n" + modified, "HTTP/1.1 206 Partial Content\r\n" + modified
 	ranges := map[string]bool{"another part": true, "part without its range": true, "the whole for the part": true}
 	for name, answer := range map[string]string{
 		"body cut":                  ok + "Content-Length: 8\r\n\r\nhalf",
 		"no body":                   ok + "Content-Length: 8\r\n\r\n",
 		"no length":                 ok + "Connection: close\r\n\r\nhalf",
 		"no length, no body":        ok + "Connection: close\r\n\r\n",
-		"old protocol, no length":   "HTTP/1.0 200 OK\r\n\r\nhalf",
+		"old protocol, no length":   "HTTP/1.0 200 OK\r\n" + modified + "\r\nhalf",
 		"chunks cut":                ok + "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 		"no chunks":                 ok + "Transfer-Encoding: chunked\r\n\r\n",
 		"chunk cut":                 ok + "Transfer-Encoding: chunked\r\n\r\n8\r\nhalf",
@@ -166,7 +223,7 @@ func TestAnswersThatLie(t *testing.T) {
 		"the whole for the part":    ok + "Content-Length: 8\r\n\r\nhalfhalf",
 		"a proxy's page, not found": "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\npage",
 	} {
-		b := openServer(t, raw(t, answer))
+		b := c.serve(t, raw(t, answer))
 		if !ranges[name] { // else it is right for the whole object
 			if got, err := b.Get(t.Context(), "k", 100); err == nil || errors.Is(err, objstore.ErrNotExist) {
 				t.Errorf("%s: get: %q, %v", name, got, err)
@@ -183,26 +240,87 @@ func TestAnswersThatLie(t *testing.T) {
 	}
 }
 
+// TestCutIsAskedForAgain counts the requests for an object whose answers are all cut: the SDK does not go on with the rest.
+func TestCutIsAskedForAgain(t *testing.T) { eachCloud(t, testCutIsAskedForAgain) }
+
+func testCutIsAskedForAgain(t *testing.T, c cloud) {
+	var n atomic.Int64
+	b := c.serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n.Add(1)
+		w.Header().Set("Content-Length", "8")
+		w.Header().Set("Last-Modified", "Tue, 24 Nov 2026 00:00:00 GMT")
+		w.Header().Set("X-Goog-Generation", "1")
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	got, err := b.Get(t.Context(), "k", 100)
+	if !errors.Is(err, io.ErrUnexpectedEOF) || n.Load() != int64(objstore.Attempts) {
+		t.Errorf("%d requests, %q, %v", n.Load(), got, err)
+	}
+}
+
+// TestOneRequest has puts of sizes at which drivers begin to put in parts.
+func TestOneRequest(t *testing.T) { eachCloud(t, testOneRequest) }
+
+func testOneRequest(t *testing.T, c cloud) {
+	var n atomic.Int64
+	b := c.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		n.Add(1)
+		c.created(w, r)
+	}))
+	for _, size := range []int{0, 1, 256<<10 - 1, 256 << 10, 256<<10 + 1, objstore.MaxConditional} {
+		n.Store(0)
+		if err := b.PutIfAbsent(t.Context(), "k", make([]byte, size)); err != nil || n.Load() != 1 {
+			t.Errorf("%d bytes: %d requests, %v", size, n.Load(), err)
+		}
+	}
+}
+
+// TestUploadFails has the bucket refuse an upload of several parts.
+func TestUploadFails(t *testing.T) { eachCloud(t, testUploadFails) }
+
+func testUploadFails(t *testing.T, c cloud) {
+	b := c.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		answerXML(403, "AccessDenied")(w, r)
+	}))
+	err := b.Upload(t.Context(), "k", func(w io.Writer) error {
+		_, err := w.Write(make([]byte, 12<<20))
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "AccessDenied") {
+		t.Error(err)
+	}
+}
+
 // TestWholeForPart has a server that ignores ranges, where that does no harm.
-func TestWholeForPart(t *testing.T) {
-	const ok = "HTTP/1.1 200 OK\r\nConnection: close\r\n"
-	b := openServer(t, raw(t, ok+"Content-Length: 8\r\n\r\nhalfhalf"))
+func TestWholeForPart(t *testing.T) { eachCloud(t, testWholeForPart) }
+
+func testWholeForPart(t *testing.T, c cloud) {
+	const ok = "HTTP/1.1 200 OK\r\nConnection: close\r\nLast-Modified: Tue, 24 Nov 2026 00:00:00 GMT\r\n"
+	b := c.serve(t, raw(t, ok+"Content-Length: 8\r\n\r\nhalfhalf"))
 	if got, err := b.GetRange(t.Context(), "k", 0, 4); err != nil || string(got) != "half" {
 		t.Errorf("from the start: %q, %v", got, err)
 	}
-	b = openServer(t, raw(t, ok+"Content-Length: 0\r\n\r\n"))
+	if c.partial {
+		return
+	}
+	b = c.serve(t, raw(t, ok+"Content-Length: 0\r\n\r\n"))
 	if got, err := b.GetRange(t.Context(), "k", 4, 4); !errors.Is(err, io.ErrUnexpectedEOF) || strings.Contains(err.Error(), "attempt") {
 		t.Errorf("empty object: %q, %v", got, err)
 	}
 }
 
 // TestListingsThatLie wants an error of each listing that is cut.
-func TestListingsThatLie(t *testing.T) {
+func TestListingsThatLie(t *testing.T) { eachCloud(t, testListingsThatLie) }
+
+func testListingsThatLie(t *testing.T, c cloud) {
 	const ok = "HTTP/1.1 200 OK\r\nConnection: close\r\n"
-	const whole = `<?xml version="1.0"?><ListBucketResult><Contents><Key>k1</Key><Size>1</Size>` +
-		`<LastModified>2026-11-24T00:00:00Z</LastModified></Contents></ListBucketResult>`
+	whole := c.listing
 	list := func(answer string) (n int, err error) {
-		for key, e := range openServer(t, raw(t, answer)).List(t.Context(), "k") {
+		for key, e := range c.serve(t, raw(t, answer)).List(t.Context(), "k") {
 			if err = e; key != "" {
 				n++
 			}
@@ -242,7 +360,7 @@ func TestPartsRepeated(t *testing.T) {
 	}
 	inner := gofakes3.New(backend).Server()
 	var failed, parts atomic.Int64
-	b := openServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b := s3.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Has("partNumber") {
 			parts.Add(1)
 			if failed.Add(1) == 2 {

@@ -2,8 +2,8 @@
 // every request, retries, and counters.
 //
 // A [Bucket] holds immutable objects under string keys. [Open] makes one from a URL, [New] from a bucket that the
-// program has opened itself. The schemes mem and file are built in; s3 comes with a blank import of
-// graft/objstore/s3, so that no cloud's SDK is linked into programs that do not use it.
+// program has opened itself. The schemes mem and file are built in; s3, gs and azblob come with a blank
+// import of graft/objstore/s3, gcs and azure, so that no cloud's SDK is linked into programs that do not use it.
 //
 // Keys are UTF-8; their order is the byte order. An object's bytes are never interpreted here.
 //
@@ -13,7 +13,7 @@
 // seconds between, and for no longer than the context: Get, GetRange, Exists, Delete, each page of List, and Upload,
 // which calls its source again. It is repeated when no connection came about, an attempt got no answer in time, the
 // answer was 408, 429 or 5xx (but 501), the connection broke, or the body came short. Drivers' own retries are off:
-// objstore/s3 sees to that, and a program that calls [New] has to.
+// the packages of the clouds see to that, and a program that calls [New] has to.
 //
 // # Outcomes of a conditional put
 //

@@ -349,3 +349,13 @@ func TestListPages(t *testing.T) {
 		t.Errorf("stuck listing: %d keys, %v", n, last)
 	}
 }
+
+// TestCloudNotLinkedIn has schemes that the test binary knows.
+func TestCloudNotLinkedIn(t *testing.T) {
+	for scheme, pkg := range map[string]string{"s3": "s3", "gs": "gcs", "azblob": "azure"} {
+		want := fmt.Sprintf(`scheme %q is not linked in: import _ "graft/objstore/%s"`, scheme, pkg)
+		if err := errUnknownScheme(scheme); err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

@@ -7,12 +7,16 @@ import (
 	"testing"
 	"time"
 
+	_ "graft/objstore/azure"
+	_ "graft/objstore/gcs"
 	_ "graft/objstore/s3"
 )
 
 // TestServerNeverAnswers is TestDeadline with an SDK between.
-func TestServerNeverAnswers(t *testing.T) {
-	b := openServer(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+func TestServerNeverAnswers(t *testing.T) { eachCloud(t, testServerNeverAnswers) }
+
+func testServerNeverAnswers(t *testing.T, c cloud) {
+	b := c.serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // or the server does not see the client go
 		<-r.Context().Done()
 	}))

@@ -20,6 +20,10 @@ var mux = func() *blob.URLMux {
 
 // Register makes opener the one for URLs of scheme. It is for packages that add a cloud, such as objstore/s3, which
 // call it from an init function: it must not run concurrently with Open, and it panics when the scheme is taken.
+//
+// The buckets that opener opens must be as [New] wants them. What a server answered is asked of the chain of an error,
+// by methods HTTPStatusCode() int and ErrorCode() string; the codes that matter are S3's: NoSuchKey, NoSuchBucket,
+// PreconditionFailed, and NotFound for a 404 without a reason.
 func Register(scheme string, opener blob.BucketURLOpener) {
 	mux.RegisterBucket(scheme, opener)
 }
@@ -30,6 +34,8 @@ func Register(scheme string, opener blob.BucketURLOpener) {
 //	mem://             a bucket in memory of its own
 //	file:///abs/path   a directory, which is made if its parent exists; see below
 //	s3://NAME?...      with a blank import of graft/objstore/s3, which documents the parameters
+//	gs://NAME          likewise graft/objstore/gcs
+//	azblob://NAME?...  likewise graft/objstore/azure
 //
 // Any URL takes a parameter prefix: the bucket is then the part of the objects whose keys begin with it, and the keys
 // that its methods take and give are without it. A parameter that a scheme does not know is an error.
@@ -101,12 +107,12 @@ func parseURL(urlstr string) (u *url.URL, prefix string, err error) {
 	return &stripped, prefix, nil
 }
 
+// clouds are the packages that know the schemes which are not built in.
+var clouds = map[string]string{"s3": "graft/objstore/s3", "gs": "graft/objstore/gcs", "azblob": "graft/objstore/azure"}
+
 func errUnknownScheme(scheme string) error {
-	switch scheme {
-	case "s3":
-		return errors.New(`scheme "s3" is not linked in: import _ "graft/objstore/s3"`)
-	case "gs", "azblob":
-		return fmt.Errorf("scheme %q is not supported yet", scheme)
+	if pkg := clouds[scheme]; pkg != "" {
+		return fmt.Errorf("scheme %q is not linked in: import _ %q", scheme, pkg)
 	}
 	return fmt.Errorf("unknown scheme %q (known: %s)", scheme, strings.Join(mux.BucketSchemes(), ", "))
 }

@@ -1,5 +1,5 @@
-// Package testserver starts real S3 servers for tests: on a port of the loopback interface, over a directory that the
-// test gives, stopped by Close. The programs are those that "make servers" installs.
+// Package testserver starts real servers of buckets for tests: on a port of the loopback interface, over a directory that
+// the test gives or in memory, stopped by Close. The programs are those that "make servers" and "make servers-clouds" install.
 package testserver
 
 import (
@@ -16,63 +16,32 @@ import (
 	"time"
 )
 
-const (
-	accessKey = "testkey"
-	secretKey = "testsecret"
-	region    = "us-east-1"
-	bucket    = "graft"
-)
+const bucket = "graft"
 
 // ErrAbsent is returned by Start when the server's program is not installed.
-var ErrAbsent = errors.New("test server is not installed (make servers)")
+var ErrAbsent = errors.New("test server is not installed (make servers, make servers-clouds)")
 
-// A Kind is one program that serves S3.
+// A Kind is one program that serves buckets.
 type Kind struct {
 	Name string // of the program
 
-	args func(addr, dir string) []string
-	env  []string
-}
-
-// The servers that there are.
-var (
-	MinIO = Kind{
-		Name: "minio",
-		args: func(addr, dir string) []string { return []string{"server", "--address", addr, dir} },
-		env: []string{
-			"MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + secretKey, "MINIO_BROWSER=off", "MINIO_UPDATE=off",
-			"MINIO_CI_CD=1", // the directory may lie on the system's own disk
-		},
-	}
-	Versity = Kind{
-		Name: "versitygw",
-		args: func(addr, dir string) []string { return []string{"--port", addr, "--quiet", "posix", dir} },
-		env:  []string{"ROOT_ACCESS_KEY=" + accessKey, "ROOT_SECRET_KEY=" + secretKey},
-	}
-)
-
-// Env returns the environment in which a client reaches every server of this package, by names and values. dir is
-// where the files of the user's own credentials are not.
-func Env(dir string) map[string]string {
-	none := filepath.Join(dir, "none")
-	return map[string]string{
-		"AWS_ACCESS_KEY_ID": accessKey, "AWS_SECRET_ACCESS_KEY": secretKey, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none,
-	}
-}
-
-// BucketURL returns the URL of a bucket on the server at endpoint, for objstore.Open.
-func BucketURL(endpoint, bucket string) string {
-	return "s3://" + bucket + "?endpoint=" + endpoint + "&use_path_style=true&region=" + region
+	path       string // of the program, if that is more than its name
+	args       func(addr, dir string) []string
+	env        []string
+	makeBucket func(ctx context.Context, addr string) error // as soon as the server takes requests
+	url        func(addr string) string                     // of that bucket
+	clientEnv  func(addr, home string) map[string]string
 }
 
 // A Server is one that runs.
 type Server struct {
-	endpoint string
-	cancel   context.CancelFunc
-	exited   chan struct{}
-	err      error         // of the process; after exited
-	log      *bytes.Buffer // after exited
+	kind   Kind
+	addr   string
+	home   string // where the process has its home directory
+	cancel context.CancelFunc
+	exited chan struct{}
+	err    error         // of the process; after exited
+	log    *bytes.Buffer // after exited
 }
 
 // Start starts a server over dir, an empty directory, and makes a bucket in it. It gives up when ctx ends. A server
@@ -99,6 +68,42 @@ func (k Kind) Start(ctx context.Context, dir string) (*Server, error) {
 	return nil, err
 }
 
+// TB is what Serve needs of a test.
+type TB interface {
+	Cleanup(f func())
+	Context() context.Context
+	Error(args ...any)
+	Fatal(args ...any)
+	Helper()
+	Setenv(key, value string)
+	Skip(args ...any)
+	TempDir() string
+}
+
+// Serve starts a server for the rest of a test, sets the environment of its clients, and returns the URL of its bucket. It
+// skips the test when the program is not installed.
+func (k Kind) Serve(t TB) (bucketURL string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s, err := k.Start(ctx, t.TempDir())
+	if errors.Is(err, ErrAbsent) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	for name, value := range s.Env() {
+		t.Setenv(name, value)
+	}
+	return s.URL()
+}
+
 // find returns the path of the program.
 func (k Kind) find() (string, error) {
 	dir := os.Getenv("GRAFT_SERVERS")
@@ -109,7 +114,7 @@ func (k Kind) find() (string, error) {
 		}
 		dir = filepath.Join(cache, "graft", "servers")
 	}
-	path := filepath.Join(dir, k.Name)
+	path := filepath.Join(dir, filepath.FromSlash(k.path), k.Name)
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
@@ -132,8 +137,9 @@ func (k Kind) run(program, dir string) (*Server, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{endpoint: "http://" + addr, cancel: cancel, exited: make(chan struct{}), log: new(bytes.Buffer)}
+	s := &Server{kind: k, addr: addr, home: home, cancel: cancel, exited: make(chan struct{}), log: new(bytes.Buffer)}
 	cmd := exec.CommandContext(ctx, program, k.args(addr, data)...)
+	cmd.Dir = home
 	cmd.Env = slices.Concat(os.Environ(), k.env, []string{"HOME=" + home})
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	cmd.WaitDelay = 10 * time.Second // for output that a child of its own may hold open
@@ -157,8 +163,33 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
+// makeBucket makes the bucket, or gives up when the process ends.
+func (s *Server) makeBucket(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		select {
+		case <-s.exited:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := s.kind.makeBucket(ctx, s.addr)
+	cancel()
+	<-watched
+	if err != nil {
+		return fmt.Errorf("make bucket: %w", err)
+	}
+	return nil
+}
+
 // URL returns the URL of the server's bucket, for objstore.Open.
-func (s *Server) URL() string { return BucketURL(s.endpoint, bucket) }
+func (s *Server) URL() string { return s.kind.url(s.addr) }
+
+// Env returns the environment in which a client reaches the server, by names and values.
+func (s *Server) Env() map[string]string { return s.kind.clientEnv(s.addr, s.home) }
 
 // Close stops the server and waits until it is gone. It returns an error if the server had stopped by itself.
 func (s *Server) Close() error {

@@ -29,10 +29,14 @@ type Limit int
 // parts of keys are plain file names.
 const PlainKeys Limit = 1
 
+// EscapedSlash is the limit of Azure, whose driver escapes the slash at the end of a key: a listing does not find it by
+// its folder, nor where it belongs.
+const EscapedSlash Limit = 2
+
 // Run runs the suite. Every call of open gives another handle on one bucket, and leaves the closing to t.Cleanup. The
 // suite keeps to keys under a random prefix, and leaves objects there. It leaves out what the limits name.
 func Run(t *testing.T, open func(t *testing.T) *objstore.Bucket, limits ...Limit) {
-	plain := slices.Contains(limits, PlainKeys)
+	plain, escaped := slices.Contains(limits, PlainKeys), slices.Contains(limits, EscapedSlash)
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, b, other *objstore.Bucket, dir string)
@@ -44,7 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) *objstore.Bucket, limits ...Limit
 		{"Upload", testUpload},
 		{"UploadFails", testUploadFails},
 		{"Delete", func(t *testing.T, b, other *objstore.Bucket, dir string) { testDelete(t, b, other, dir, plain) }},
-		{"List", func(t *testing.T, b, other *objstore.Bucket, dir string) { testList(t, b, other, dir, plain) }},
+		{"List", func(t *testing.T, b, other *objstore.Bucket, dir string) { testList(t, b, other, dir, plain, escaped) }},
 		{"Keys", func(t *testing.T, b, other *objstore.Bucket, dir string) { testKeys(t, b, other, dir, plain) }},
 		{"Context", testContext},
 		{"Stats", testStats},
@@ -218,10 +222,13 @@ func testDelete(t *testing.T, b, other *objstore.Bucket, dir string, plain bool)
 	}
 }
 
-func testList(t *testing.T, b, other *objstore.Bucket, dir string, plain bool) {
+func testList(t *testing.T, b, other *objstore.Bucket, dir string, plain, escaped bool) {
 	want := []string{"A", "a-", "a/b/c", "a/c", "a0", "ab", "z"}
 	if !plain {
-		want = append(want, "a", "a/", "a/b")
+		want = append(want, "a", "a/b")
+	}
+	if !plain && !escaped {
+		want = append(want, "a/")
 	}
 	for i := range 130 { // more than one page
 		want = append(want, fmt.Sprintf("log/%016x", ^uint64(i)))

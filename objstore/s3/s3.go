@@ -10,6 +10,8 @@
 // Credentials come from where the AWS SDK looks for them: the environment, or the profile named by the parameter
 // profile. The other parameters are those of gocloud.dev/blob/s3blob.URLOpener and gocloud.dev/aws.V2ConfigFromURLParams.
 //
+// The package adds 14 MB to a program on linux/amd64, 10 MB of them without symbols.
+//
 // The server must honour If-None-Match on PUT. Servers that ignore it lose commits; package objstoretest finds them.
 //
 // The SDK repeats nothing by itself, as objstore does, with one exception: the parts of a large upload, which nobody

@@ -1,14 +1,12 @@
 package s3_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"log"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
@@ -22,18 +20,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// setEnv has the SDK take the credentials that all test servers know.
-func setEnv(t *testing.T) {
+// newServer starts a server with one bucket and returns the URL of a bucket of the given name on it.
+func newServer(t *testing.T) (urlOf func(bucket string) string) {
 	t.Helper()
 	for name, value := range testserver.Env(t.TempDir()) {
 		t.Setenv(name, value)
 	}
-}
-
-// newServer starts a server with one bucket and returns the URL of a bucket of the given name on it.
-func newServer(t *testing.T) (urlOf func(bucket string) string) {
-	t.Helper()
-	setEnv(t)
 	backend := s3mem.New()
 	if err := backend.CreateBucket("graft"); err != nil {
 		t.Fatal(err)
@@ -63,22 +55,8 @@ func TestMinIOConformance(t *testing.T)   { testConformance(t, testserver.MinIO)
 func TestVersityConformance(t *testing.T) { testConformance(t, testserver.Versity) }
 
 func testConformance(t *testing.T, kind testserver.Kind) {
-	setEnv(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	server, err := kind.Start(ctx, t.TempDir())
-	if errors.Is(err, testserver.ErrAbsent) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	objstoretest.Run(t, func(t *testing.T) *objstore.Bucket { return open(t, server.URL()) }, objstoretest.PlainKeys)
+	bucketURL := kind.Serve(t)
+	objstoretest.Run(t, func(t *testing.T) *objstore.Bucket { return open(t, bucketURL) }, objstoretest.PlainKeys)
 }
 
 func TestNoSuchBucket(t *testing.T) {
