@@ -38,12 +38,16 @@ var allowed = map[string][]string{
 
 // linked packages must not be reachable from the root package at all.
 var linked = map[string]string{
-	"testing":                           "test helpers belong in *test packages",
-	"github.com/aws/aws-sdk-go-v2":      "programs opt in to a cloud by a blank import",
-	"gocloud.dev/blob/s3blob":           "programs opt in to a cloud by a blank import",
-	"github.com/ncruces/go-sqlite3":     "only vfs and driver know SQLite",
-	"github.com/tetratelabs/wazero":     "only vfs and driver know SQLite",
-	"github.com/johannesboyne/gofakes3": "a server for tests",
+	"testing":                                      "test helpers belong in *test packages",
+	"github.com/aws/aws-sdk-go-v2":                 "programs opt in to a cloud by a blank import",
+	"gocloud.dev/blob/s3blob":                      "programs opt in to a cloud by a blank import",
+	"cloud.google.com/go/storage":                  "programs opt in to a cloud by a blank import",
+	"gocloud.dev/blob/gcsblob":                     "programs opt in to a cloud by a blank import",
+	"gocloud.dev/blob/azureblob":                   "programs opt in to a cloud by a blank import",
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore": "programs opt in to a cloud by a blank import",
+	"github.com/ncruces/go-sqlite3":                "only vfs and driver know SQLite",
+	"github.com/tetratelabs/wazero":                "only vfs and driver know SQLite",
+	"github.com/johannesboyne/gofakes3":            "a server for tests",
 }
 
 // direct packages must not be imported by library code.
@@ -86,6 +90,10 @@ func TestImportDirectionsSeesViolations(t *testing.T) {
 		{ImportPath: module + "/vfs", Imports: []string{"testing"}},
 		{ImportPath: module + "/unheard", Imports: nil},
 		{ImportPath: module, Deps: []string{"gocloud.dev/blob/s3blob"}},
+		{ImportPath: module, Deps: []string{"gocloud.dev/blob/gcsblob"}},
+		{ImportPath: module, Deps: []string{"gocloud.dev/blob/azureblob"}},
+		{ImportPath: module + "/objstore", Imports: []string{module + "/objstore/gcs"}},
+		{ImportPath: module + "/objstore/azure", Imports: []string{module + "/sync"}},
 	} {
 		if found := violations([]pkg{planted}); len(found) != 1 {
 			t.Errorf("%+v: found %q, want one violation", planted, found)

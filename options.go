@@ -18,9 +18,10 @@ import (
 // default. They hold for everybody in the process who has the directory open:
 // who opens it again either leaves a setting at zero or gives the same.
 type Options struct {
-	// Remote is the URL of the bucket: mem://NAME, file:///PATH, or s3://NAME
-	// when the program imports graft/objstore/s3. Empty: no bucket, unless
-	// Bucket is set; then push, pull and fetch return ErrNoRemote.
+	// Remote is the URL of the bucket: mem://NAME, file:///PATH, or s3://NAME,
+	// gs://NAME and azblob://NAME when the program imports graft/objstore/s3,
+	// gcs and azure. Empty: no bucket, unless Bucket is set; then push, pull
+	// and fetch return ErrNoRemote.
 	Remote string
 
 	// DefaultRemote is the URL of the bucket for who opens the directory first
