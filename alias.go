@@ -3,6 +3,7 @@ package graft
 import (
 	"context"
 
+	"graft/internal/meter"
 	"graft/objstore"
 	"graft/snapshot"
 	graftsync "graft/sync"
@@ -38,6 +39,10 @@ type (
 	Pushed      = graftsync.Pushed
 	Status      = graftsync.Status
 	RemoteStats = objstore.Stats
+
+	// Stats counts requests to the bucket and pages of Snapshots that were read,
+	// and tells what they cost.
+	Stats = meter.Stats
 
 	// Error carries the place of a failure.
 	Error = volume.Error
@@ -90,6 +95,10 @@ var (
 	ErrCorrupt = volume.ErrCorrupt
 	ErrVersion = volume.ErrVersion
 )
+
+// ErrBudget is returned by a statement that has spent its budget (driver: budget=)
+// before the request that would exceed it is made.
+var ErrBudget = meter.ErrBudget
 
 // Errors of TryWriter.
 var (

@@ -191,6 +191,20 @@ func (d *directory) RemoteStats() RemoteStats {
 	return d.bucket.Stats()
 }
 
+// Stats counts requests to the bucket and pages that were read, by everybody in the
+// process, since the data directory was opened. Nothing resets it: take two and
+// subtract.
+func (d *directory) Stats() Stats {
+	s := d.heads.Stats()
+	if d.bucket == nil {
+		return s
+	}
+	r := d.bucket.Stats()
+	s.Gets, s.Puts, s.Lists, s.Heads, s.Deletes = r.Gets, r.Puts, r.Lists, r.Heads, r.Deletes
+	s.BytesIn, s.BytesOut, s.RoundTrips = r.BytesIn, r.BytesOut, d.bucket.RoundTrips()
+	return s
+}
+
 // Graft gives the Graft that tag names. Where there is none, it gives an empty
 // one that the first commit stores together with its Tag: [Graft.Exists] tells
 // the two apart. It reads no page.

@@ -99,15 +99,20 @@ func (c *conn) Prepare(query string) (sqldriver.Stmt, error) {
 }
 
 func (c *conn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt, error) {
-	s, err := c.inner.PrepareContext(ctx, query)
+	count := vfs.NewStatement()
+	s, err := c.inner.PrepareContext(count.Context(ctx), query)
 	if err != nil {
 		return nil, c.explain(ctx, err)
 	}
-	return &stmt{conn: c, inner: s.(innerStmt)}, nil
+	return &stmt{conn: c, inner: s.(innerStmt), prepared: count}, nil
 }
 
 func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
-	r, err := c.inner.ExecContext(ctx, query, args)
+	counted := ctx
+	if query != "" { // go-sqlite3's Savepoint looks at the type of ctx
+		counted = vfs.NewStatement().Context(ctx)
+	}
+	r, err := c.inner.ExecContext(counted, query, args)
 	return r, c.explain(ctx, err)
 }
 

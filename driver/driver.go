@@ -14,6 +14,8 @@
 //	           is open, or else of GRAFT_REMOTE, or none
 //	autosync   interval, as 10s, at which all Tags are pulled and pushed
 //	pagecache  size of the cache of pages in memory, as 64MB; 32 MiB without it
+//	budget     what each statement may take of the bucket to read pages: bytes, as
+//	           10MB, or requests, as 20requests; no bound without it
 //	mode       ro: read only, and the Tag must exist; rw: it must exist;
 //	           rwc (default)
 //	_pragma    a pragma for each connection, as busy_timeout(1000); may repeat
@@ -38,6 +40,13 @@
 //
 // A connection waits for others that write for as long as busy_timeout says, a
 // minute without it, and in the order in which they came.
+//
+// A statement that has spent its budget fails with [graft.ErrBudget] before the
+// request that would exceed it is made; the connection goes on. Preparing counts
+// with the first run. Pragmas of graft are counted and not bounded, as is the first
+// page when a connection opens. A request that several statements wait for counts
+// for the one that made it. PRAGMA graft_stats and [graft.DB.Stats] tell what was
+// taken.
 //
 // The package is a thin layer over the driver of github.com/ncruces/go-sqlite3:
 // see there for types and times. Its connections are that driver's Conn, which

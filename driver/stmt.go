@@ -5,13 +5,16 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"io"
+
+	"graft/vfs"
 )
 
 // stmt is a prepared statement of go-sqlite3's driver whose errors have their
 // causes.
 type stmt struct {
-	conn  *conn
-	inner innerStmt
+	conn     *conn
+	inner    innerStmt
+	prepared *vfs.Statement // what preparing took, until the statement runs first
 }
 
 // innerStmt is what go-sqlite3's statements are.
@@ -40,6 +43,16 @@ func (s *stmt) Query(args []sqldriver.Value) (sqldriver.Rows, error) {
 	return s.QueryContext(context.Background(), namedValues(args))
 }
 
+// counted gives the context under which the statement runs. The first run counts
+// together with what preparing took.
+func (s *stmt) counted(ctx context.Context) context.Context {
+	count := s.prepared
+	if s.prepared = nil; count == nil {
+		count = vfs.NewStatement()
+	}
+	return count.Context(ctx)
+}
+
 func namedValues(args []sqldriver.Value) []sqldriver.NamedValue {
 	named := make([]sqldriver.NamedValue, len(args))
 	for i, v := range args {
@@ -49,12 +62,12 @@ func namedValues(args []sqldriver.Value) []sqldriver.NamedValue {
 }
 
 func (s *stmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
-	r, err := s.inner.ExecContext(ctx, args)
+	r, err := s.inner.ExecContext(s.counted(ctx), args)
 	return r, s.conn.explain(ctx, err)
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
-	r, err := s.inner.QueryContext(ctx, args)
+	r, err := s.inner.QueryContext(s.counted(ctx), args)
 	if err != nil {
 		return nil, s.conn.explain(ctx, err)
 	}

@@ -45,6 +45,8 @@ import (
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
+
+	"graft/internal/meter"
 )
 
 const (
@@ -68,7 +70,7 @@ type Bucket struct {
 	stallTimeout   time.Duration
 
 	closed atomic.Bool
-	counts counters
+	meter  meter.Meter
 }
 
 // New returns a Bucket on b, which stays the program's own: Close does not close it. It must be open for as long as
@@ -120,6 +122,11 @@ var (
 	opDelete = operation{"delete", ErrNotExist}
 	opList   = operation{"list", errNoBucket}
 )
+
+// begin counts an attempt that is to read so many bytes, as far as that is known. Its End must follow.
+func (b *Bucket) begin(ctx context.Context, kind meter.Kind, bytes int64) (*meter.Request, error) {
+	return meter.Begin(ctx, &b.meter, kind, bytes)
+}
 
 // request runs one request of op on key, which may be repeated, in as many attempts as it takes.
 func (b *Bucket) request(ctx context.Context, op operation, key string, f func(context.Context) error) error {

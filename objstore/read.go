@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"gocloud.dev/blob"
+
+	"graft/internal/meter"
 )
 
 // Get returns the whole object at key, in a slice that the caller owns. An object of more than limit bytes is an
@@ -19,7 +21,11 @@ import (
 func (b *Bucket) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
 	var data []byte
 	err := b.request(ctx, opGet, key, func(ctx context.Context) error {
-		b.counts.gets.Add(1)
+		m, err := b.begin(ctx, meter.Get, 0)
+		if err != nil {
+			return err
+		}
+		defer m.End()
 		r, err := b.inner.NewReader(ctx, b.prefix+key, nil)
 		if err != nil {
 			return err
@@ -28,7 +34,10 @@ func (b *Bucket) Get(ctx context.Context, key string, limit int64) ([]byte, erro
 		if r.Size() > limit {
 			return fmt.Errorf("object of %d bytes is larger than the limit of %d", r.Size(), limit)
 		}
-		data, err = b.readAll(r, r.Size(), min(r.Size(), math.MaxInt64-1)+1)
+		if err := m.Expect(r.Size()); err != nil {
+			return err
+		}
+		data, err = readAll(m, r, r.Size(), min(r.Size(), math.MaxInt64-1)+1)
 		switch size := int64(len(data)); {
 		case err != nil:
 			return err
@@ -55,7 +64,11 @@ func (b *Bucket) GetRange(ctx context.Context, key string, off, length int64) ([
 		if length == 0 {
 			return nil
 		}
-		b.counts.gets.Add(1)
+		m, err := b.begin(ctx, meter.Get, length)
+		if err != nil {
+			return err
+		}
+		defer m.End()
 		r, err := b.inner.NewRangeReader(ctx, b.prefix+key, off, length, nil)
 		if httpStatus(err) == http.StatusRequestedRangeNotSatisfiable {
 			return errShort(off, length, 0)
@@ -64,7 +77,7 @@ func (b *Bucket) GetRange(ctx context.Context, key string, off, length int64) ([
 			return err
 		}
 		defer r.Close()
-		data, err = b.readAll(r, min(length, r.Size()-off), length)
+		data, err = readAll(m, r, min(length, r.Size()-off), length)
 		switch got := len(data); {
 		case err != nil || int64(got) == length:
 			return err
@@ -85,11 +98,11 @@ func errShort(off, want int64, got int) error {
 
 // readAll reads r to its end, or to limit bytes. It expects expect bytes, and allocates no more before it has read
 // that many: what a header promises is no reason to take the memory for all of limit.
-func (b *Bucket) readAll(r io.Reader, expect, limit int64) ([]byte, error) {
+func readAll(m *meter.Request, r io.Reader, expect, limit int64) ([]byte, error) {
 	expect = min(max(expect, 0), limit)
 	data := make([]byte, expect)
 	n, err := io.ReadFull(r, data)
-	b.counts.bytesIn.Add(int64(n))
+	m.In(n)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return data[:n], nil
 	}
@@ -97,15 +110,19 @@ func (b *Bucket) readAll(r io.Reader, expect, limit int64) ([]byte, error) {
 		return data[:n], err
 	}
 	rest, err := io.ReadAll(io.LimitReader(r, limit-expect))
-	b.counts.bytesIn.Add(int64(len(rest)))
+	m.In(len(rest))
 	return append(data, rest...), err
 }
 
 // Exists reports whether there is an object at key.
 func (b *Bucket) Exists(ctx context.Context, key string) (bool, error) {
 	err := b.request(ctx, opStat, key, func(ctx context.Context) error {
-		b.counts.heads.Add(1)
-		_, err := b.inner.Attributes(ctx, b.prefix+key)
+		m, err := b.begin(ctx, meter.Head, 0)
+		if err != nil {
+			return err
+		}
+		defer m.End()
+		_, err = b.inner.Attributes(ctx, b.prefix+key)
 		if kindOf(err) == kindNotFoundUnclear {
 			err = b.askAgain(ctx, key)
 		}
@@ -120,7 +137,11 @@ func (b *Bucket) Exists(ctx context.Context, key string) (bool, error) {
 // askAgain asks by GET for an object that is absent by HEAD, whose answers have no body that could tell a missing
 // object from a missing bucket.
 func (b *Bucket) askAgain(ctx context.Context, key string) error {
-	b.counts.gets.Add(1)
+	m, err := b.begin(ctx, meter.Get, 0)
+	if err != nil {
+		return err
+	}
+	defer m.End()
 	r, err := b.inner.NewRangeReader(ctx, b.prefix+key, 0, 0, nil)
 	if httpStatus(err) == http.StatusRequestedRangeNotSatisfiable {
 		return nil // it exists by now, and is empty
@@ -169,8 +190,12 @@ func (b *Bucket) First(ctx context.Context, prefix string, n int) (keys []string
 // listPage requests one page of a listing, and gives the token of the next one; that is empty after the last.
 func (b *Bucket) listPage(ctx context.Context, prefix string, token []byte, size int) (keys []string, next []byte, err error) {
 	var page []*blob.ListObject
-	err = b.request(ctx, opList, prefix, func(ctx context.Context) (err error) {
-		b.counts.lists.Add(1)
+	err = b.request(ctx, opList, prefix, func(ctx context.Context) error {
+		m, err := b.begin(ctx, meter.List, 0)
+		if err != nil {
+			return err
+		}
+		defer m.End()
 		page, next, err = b.inner.ListPage(ctx, token, size, &blob.ListOptions{Prefix: b.prefix + prefix})
 		if err == nil && bytes.Equal(next, token) {
 			err = errors.New("the listing does not advance")

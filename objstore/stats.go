@@ -1,7 +1,5 @@
 package objstore
 
-import "sync/atomic"
-
 // Stats counts what was asked of a bucket since it was opened, failed attempts included. What a driver adds on its
 // own (retries, the parts of a large upload, the HEAD that S3's driver sends before a DELETE) is not counted.
 type Stats struct {
@@ -29,19 +27,10 @@ func (s Stats) Sub(old Stats) Stats {
 
 // Stats returns the counters. Each is exact; while requests are under way, one may be counted whose bytes are not yet.
 func (b *Bucket) Stats() Stats {
-	c := &b.counts
-	return Stats{
-		Gets:     c.gets.Load(),
-		Puts:     c.puts.Load(),
-		Lists:    c.lists.Load(),
-		Heads:    c.heads.Load(),
-		Deletes:  c.deletes.Load(),
-		BytesIn:  c.bytesIn.Load(),
-		BytesOut: c.bytesOut.Load(),
-	}
+	s := b.meter.Stats()
+	return Stats{s.Gets, s.Puts, s.Lists, s.Heads, s.Deletes, s.BytesIn, s.BytesOut}
 }
 
-type counters struct {
-	gets, puts, lists, heads, deletes atomic.Int64
-	bytesIn, bytesOut                 atomic.Int64
-}
+// RoundTrips returns the length of the longest chain of requests since the bucket was opened of which each began after
+// the one before had ended.
+func (b *Bucket) RoundTrips() int64 { return b.meter.Stats().RoundTrips }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"gocloud.dev/blob"
+
+	"graft/internal/meter"
 )
 
 // MaxConditional is the size in bytes up to which PutIfAbsent takes an object. Larger ones would become multipart
@@ -44,12 +46,16 @@ func (b *Bucket) PutIfAbsent(ctx context.Context, key string, data []byte) error
 func (b *Bucket) putOnce(ctx context.Context, key string, data []byte) (again bool, err error) {
 	var begun, conflict, unsent, refused bool
 	again, err = b.attempt(ctx, opPut, key, func(ctx context.Context) error {
+		m, err := b.begin(ctx, meter.Put, 0)
+		if err != nil {
+			return err
+		}
+		defer m.End()
 		begun = true
-		b.counts.puts.Add(1)
-		b.counts.bytesOut.Add(int64(len(data)))
+		m.Out(len(data))
 		// Not WriteAll, which panics with azureblob; not the default buffer, which is 16 MiB with gcsblob. It has room
 		// for a byte more than there are: with a full one, gcsblob and azureblob expect more, and put in several requests.
-		err := b.inner.Upload(ctx, b.prefix+key, bytes.NewReader(data), &blob.WriterOptions{
+		err = b.inner.Upload(ctx, b.prefix+key, bytes.NewReader(data), &blob.WriterOptions{
 			ContentType: contentType,
 			BufferSize:  (len(data)/bufferUnit + 1) * bufferUnit,
 			IfNotExist:  true,
@@ -84,10 +90,14 @@ func (b *Bucket) uploadOnce(ctx context.Context, key string, write func(w io.Wri
 	if err := b.usable(ctx, opUpload, key); err != nil {
 		return false, err
 	}
-	b.counts.puts.Add(1)
+	m, err := b.begin(ctx, meter.Put, 0)
+	if err != nil {
+		return false, fmt.Errorf("upload %q: %w", b.prefix+key, err)
+	}
+	defer m.End()
 	uctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	u := &upload{ctx: uctx, cancel: cancel, b: b}
+	u := &upload{ctx: uctx, cancel: cancel, b: b, meter: m}
 	u.stall = time.AfterFunc(b.stallTimeout, func() { cancel(errStalled) })
 	defer u.stall.Stop()
 
@@ -110,6 +120,7 @@ type upload struct {
 	ctx    context.Context // of this upload alone
 	cancel context.CancelCauseFunc
 	b      *Bucket
+	meter  *meter.Request
 	stall  *time.Timer // cancels ctx when it fires
 
 	w       io.Writer
@@ -163,15 +174,19 @@ func (u *upload) Write(p []byte) (n int, err error) {
 	n, u.err = u.w.Write(p)
 	u.stall.Reset(u.b.stallTimeout)
 	u.n += int64(n)
-	u.b.counts.bytesOut.Add(int64(n))
+	u.meter.Out(n)
 	return n, u.err
 }
 
 // Delete removes the object at key, if there is one.
 func (b *Bucket) Delete(ctx context.Context, key string) error {
 	err := b.request(ctx, opDelete, key, func(ctx context.Context) error {
-		b.counts.deletes.Add(1)
-		err := b.inner.Delete(ctx, b.prefix+key)
+		m, err := b.begin(ctx, meter.Delete, 0)
+		if err != nil {
+			return err
+		}
+		defer m.End()
+		err = b.inner.Delete(ctx, b.prefix+key)
 		if kindOf(err) == kindNotFoundUnclear {
 			// S3's driver asks by HEAD first. An object that is there by now was put after that.
 			err = b.askAgain(ctx, key)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"graft/internal/meter"
 	"graft/volume"
 	"graft/volume/store"
 )
@@ -18,6 +19,7 @@ type Heads struct {
 	store  *store.Store
 	remote Remote
 	log    *slog.Logger
+	pages  meter.Meter // where pages that were read came from
 
 	wake    chan struct{} // has room for one kick
 	stop    context.CancelFunc
@@ -179,3 +181,6 @@ func (h *Head) Create() error {
 	h.mu.unborn = ""
 	return nil
 }
+
+// Stats counts the pages that were read, by where they came from.
+func (hs *Heads) Stats() meter.Stats { return hs.pages.Stats() }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"graft/internal/meter"
 	"graft/volume"
 	"graft/volume/store"
 )
@@ -98,6 +99,7 @@ func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page)
 		return nil, ErrReaderClosed
 	}
 	if page := r.ahead.take(p, r); page != nil {
+		r.count(ctx, meter.Local)
 		return page, nil
 	}
 	id, err := r.snap.root.Lookup(ctx, p)
@@ -107,9 +109,16 @@ func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page)
 	if id.IsZero() {
 		return &zeroPage, nil
 	}
-	page, err := r.head.store.PageIn(id, p, buf)
-	if !errors.Is(err, store.ErrNotFound) {
-		return page, err
+	page, cached, err := r.head.store.PageIn(id, p, buf)
+	switch {
+	case err == nil && cached:
+		r.count(ctx, meter.Cached)
+		return page, nil
+	case err == nil:
+		r.count(ctx, meter.Local)
+		return page, nil
+	case !errors.Is(err, store.ErrNotFound):
+		return nil, err
 	}
 	if r.onMiss != nil {
 		r.onMiss(p)
@@ -118,7 +127,14 @@ func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page)
 	if err != nil {
 		return nil, fmt.Errorf("read page %d: %w", p, err)
 	}
+	r.count(ctx, meter.Fetched)
 	return page, nil
+}
+
+// count notes where a page came from, for who reads it and for the store.
+func (r *Reader) count(ctx context.Context, from meter.Origin) {
+	meter.Of(ctx).Page(from)
+	r.head.heads.pages.Page(from)
 }
 
 // Local gives page p if that takes no request, or nil.

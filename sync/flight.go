@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"sync"
+
+	counts "graft/internal/meter"
 )
 
 // errClosed is what waits for pages end with when the Remote is closed.
@@ -44,17 +46,17 @@ func newFlights[K comparable, T any]() *flights[K, T] {
 
 // do gives the result of the request for key that is under way, or else of
 // fetch, which is called with a context of its own. The request is progress of the
-// operation that made it.
+// operation that made it, and counts for its statement alone.
 func (fs *flights[K, T]) do(ctx context.Context, key K, fetch func(context.Context) (T, error)) (none T, err error) {
 	for {
-		f, err := fs.join(key, meterOf(ctx), fetch)
+		f, mine, err := fs.join(ctx, key, fetch)
 		if err != nil {
 			return none, err
 		}
 		select {
 		case <-f.done:
-			if f.led && f.err != nil {
-				continue // whoever led it gave up, for reasons of its own
+			if f.led && f.err != nil || !mine && errors.Is(f.err, counts.ErrBudget) {
+				continue // whoever led it gave up, for reasons or a budget of its own
 			}
 			return f.result, f.err
 		case <-ctx.Done():
@@ -81,15 +83,15 @@ func (fs *flights[K, T]) lead(key K) (land func(T, error), ok bool) {
 	}, true
 }
 
-func (fs *flights[K, T]) join(key K, m *meter, fetch func(context.Context) (T, error)) (*flight[T], error) {
+func (fs *flights[K, T]) join(by context.Context, key K, fetch func(context.Context) (T, error)) (f *flight[T], mine bool, err error) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.mu.closed {
-		return nil, errClosed
+		return nil, false, errClosed
 	}
-	f := fs.mu.under[key]
-	if f == nil {
-		ctx, cancel := context.WithCancel(withMeter(fs.ctx, m))
+	f = fs.mu.under[key]
+	if mine = f == nil; mine {
+		ctx, cancel := context.WithCancel(withMeter(counts.With(fs.ctx, *counts.Of(by)), meterOf(by)))
 		f = &flight[T]{done: make(chan struct{}), cancel: cancel}
 		fs.mu.under[key] = f
 		fs.wg.Go(func() {
@@ -100,7 +102,7 @@ func (fs *flights[K, T]) join(key K, m *meter, fetch func(context.Context) (T, e
 		})
 	}
 	f.waiters++
-	return f, nil
+	return f, mine, nil
 }
 
 // leave ends the request when its last waiter goes.

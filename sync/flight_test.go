@@ -5,6 +5,9 @@ import (
 	"errors"
 	"runtime"
 	"testing"
+	"testing/synctest"
+
+	counts "graft/internal/meter"
 )
 
 // TestALedFlightLandsForWhoWaits has a wait begin before the flight lands.
@@ -61,4 +64,51 @@ func awaitWaiters(fs *flights[string, int], key string, n int) {
 			return
 		}
 	}
+}
+
+// Who waits for another's request is not bound by the other's budget, and not
+// charged for the request.
+func TestASharedRequestIsOfWhoMadeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFlights[string, int]()
+		defer fs.close()
+		refuse := make(chan struct{})
+		fetch := func(ctx context.Context) (int, error) {
+			if counts.Of(ctx).Budget.IsZero() {
+				r, err := counts.Begin(ctx, nil, counts.Get, 0)
+				if err == nil {
+					r.End()
+				}
+				return 7, err
+			}
+			<-refuse
+			return 0, counts.ErrBudget
+		}
+		var poor, rich counts.Meter
+		first := make(chan error)
+		go func() {
+			_, err := fs.do(counts.With(context.Background(), counts.Tab{Statement: &poor, Budget: counts.Budget{Requests: 1}}), "a", fetch)
+			first <- err
+		}()
+		synctest.Wait()
+		second := make(chan error)
+		go func() {
+			n, err := fs.do(counts.With(context.Background(), counts.Tab{Statement: &rich}), "a", fetch)
+			if err == nil && n != 7 {
+				t.Errorf("got %d", n)
+			}
+			second <- err
+		}()
+		synctest.Wait()
+		close(refuse)
+		if err := <-first; !errors.Is(err, counts.ErrBudget) {
+			t.Errorf("whose budget it was: %v", err)
+		}
+		if err := <-second; err != nil {
+			t.Errorf("who waited: %v", err)
+		}
+		if poor.Stats().Requests() != 0 || rich.Stats().Requests() != 1 {
+			t.Errorf("charged %d and %d", poor.Stats().Requests(), rich.Stats().Requests())
+		}
+	})
 }

@@ -288,3 +288,33 @@ func newCommitDoc(c graft.CommitInfo) commitDoc {
 	}
 	return doc
 }
+
+type statsDoc struct {
+	Statement  countsDoc `json:"statement"`
+	Connection countsDoc `json:"connection"`
+	Process    countsDoc `json:"process"`
+}
+
+type countsDoc struct {
+	Requests        int64   `json:"requests"`
+	Gets            int64   `json:"gets"`
+	Puts            int64   `json:"puts"`
+	Lists           int64   `json:"lists"`
+	Heads           int64   `json:"heads"`
+	Deletes         int64   `json:"deletes"`
+	RoundTrips      int64   `json:"round_trips"`
+	BytesIn         int64   `json:"bytes_in"`
+	BytesOut        int64   `json:"bytes_out"`
+	PagesCached     int64   `json:"pages_cached"`
+	PagesLocal      int64   `json:"pages_local"`
+	PagesFetched    int64   `json:"pages_fetched"`
+	RequestDollars  float64 `json:"request_dollars"`
+	TransferDollars float64 `json:"transfer_dollars"`
+}
+
+func newCountsDoc(s graft.Stats) countsDoc {
+	return countsDoc{
+		s.Requests(), s.Gets, s.Puts, s.Lists, s.Heads, s.Deletes, s.RoundTrips, s.BytesIn, s.BytesOut,
+		s.PagesCached, s.PagesLocal, s.PagesFetched, s.RequestDollars(), s.TransferDollars(),
+	}
+}

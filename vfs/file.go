@@ -68,6 +68,8 @@ type file struct {
 
 	foresees bool // there is a bucket to fetch from
 	guide    guide
+
+	stats fileStats
 }
 
 var (
@@ -80,21 +82,13 @@ var (
 // SetDB is how go-sqlite3 tells a file its connection.
 func (f *file) SetDB(conn any) { f.conn, _ = conn.(*sqlite3.Conn) }
 
-// context is that of the statement that runs.
-func (f *file) context() context.Context {
-	if f.conn == nil {
-		return context.Background()
-	}
-	return f.conn.GetInterrupt()
-}
-
 // fail translates an error to what SQLite understands, and keeps it as the
 // cause. It is the one place that does.
 func (f *file) fail(err error, code sqlite3.ExtendedErrorCode) error {
 	switch {
 	case err == nil:
 		return nil
-	case f.context().Err() != nil:
+	case f.interrupt().Err() != nil:
 		return sqlite3.INTERRUPT
 	case errors.Is(err, graft.ErrBusy):
 		code = sqlite3.ExtendedErrorCode(sqlite3.BUSY)

@@ -16,10 +16,11 @@ import (
 // its text the one row of its result; or, where "_json" follows the name, a JSON
 // document. docs/pragmas.md describes them all.
 type pragma struct {
-	argument string // what it takes, in brackets where that may be left out, or "" for nothing
-	moves    bool   // what the connection shows may change: not inside a transaction
-	writes   bool   // not on a read-only connection
-	run      func(f *file, ctx context.Context, arg string) (text string, doc any, err error)
+	argument  string // what it takes, in brackets where that may be left out, or "" for nothing
+	moves     bool   // what the connection shows may change: not inside a transaction
+	writes    bool   // not on a read-only connection
+	uncounted bool   // is no statement of its own for graft_stats
+	run       func(f *file, ctx context.Context, arg string) (text string, doc any, err error)
 }
 
 var pragmas = map[string]pragma{
@@ -46,6 +47,7 @@ var pragmas = map[string]pragma{
 	"graft_dump_header": {run: (*file).pragmaDumpHeader},
 	"graft_dump_commit": {argument: "VOLUMEID:LSN", run: (*file).pragmaDumpCommit},
 	"graft_log":         {argument: "[COUNT]", run: (*file).pragmaLog},
+	"graft_stats":       {uncounted: true, run: (*file).pragmaStats},
 }
 
 // Pragma answers graft's pragmas, and pins what a file of graft cannot change.
@@ -94,7 +96,12 @@ func (f *file) graftPragma(name, value string) (string, error) {
 	case p.writes && f.readOnly:
 		return "", fmt.Errorf("graft: pragma %s cannot run on a read-only connection", name)
 	}
-	text, doc, err := p.run(f, f.context(), value)
+	ctx := f.interrupt()
+	if !p.uncounted {
+		f.stats.begin(ctx)
+		ctx = f.unbounded()
+	}
+	text, doc, err := p.run(f, ctx, value)
 	if err != nil || !asJSON {
 		return text, err
 	}

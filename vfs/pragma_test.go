@@ -148,6 +148,7 @@ func TestPragmas(t *testing.T) {
 	s.alone(a)
 	local, remote := a.field("graft_info_json", "graft"), a.field("graft_info_json", "remote")
 	s.synced(a, b, local, remote)
+	s.both(newMachine(t, "c", "mem://TestPragmas"), "graft_stats", "")
 	s.diverged(a, b, remote)
 	s.moving(a, local, remote, dir)
 	for _, name := range slices.Sorted(maps.Keys(pragmas)) {
@@ -278,6 +279,7 @@ var documents = map[string]reflect.Type{
 	"graft_dump_header": reflect.TypeFor[map[string]uint32](),
 	"graft_dump_commit": reflect.TypeFor[commitDoc](),
 	"graft_log":         reflect.TypeFor[logDoc](),
+	"graft_stats":       reflect.TypeFor[statsDoc](),
 }
 
 // checkDocument reads a document into its type, which must have all of its fields.

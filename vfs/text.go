@@ -264,3 +264,14 @@ func commitText(c graft.CommitInfo) string {
 	}
 	return strings.TrimSuffix(b.String(), "\n")
 }
+
+func statsText(statement, connection, process graft.Stats) string {
+	return "Statement:\n" + countsText(statement) + "\nConnection:\n" + countsText(connection) + "\nProcess:\n" + countsText(process)
+}
+
+func countsText(s graft.Stats) string {
+	return fmt.Sprintf("  Requests: %d (%d get, %d put, %d list, %d head, %d delete)\n", s.Requests(), s.Gets, s.Puts, s.Lists, s.Heads, s.Deletes) +
+		fmt.Sprintf("  Round trips: %d\n  Bytes in: %d\n  Bytes out: %d\n", s.RoundTrips, s.BytesIn, s.BytesOut) +
+		fmt.Sprintf("  Pages: %d (%d cached, %d local, %d fetched)\n", s.Pages(), s.PagesCached, s.PagesLocal, s.PagesFetched) +
+		fmt.Sprintf("  Cost: $%.7f of requests, $%.7f of transfer", s.RequestDollars(), s.TransferDollars())
+}

@@ -57,6 +57,7 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 // read, if it is of another Graft.
 func (f *file) pin() {
 	f.cause = nil
+	f.stats.begin(f.interrupt())
 	f.reader = f.graft.Reader()
 	if f.foresees {
 		f.reader.OnMiss(func(p graft.PageIdx) { f.guide.missed(f, p) })

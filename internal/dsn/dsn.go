@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"graft/internal/meter"
 )
 
 // Config is what a data source name says. Empty fields were not given.
@@ -25,7 +27,8 @@ type Config struct {
 	DefaultRemote string
 
 	AutoSync   time.Duration
-	PageCache  int64  // bytes
+	PageCache  int64 // bytes
+	Budget     meter.Budget
 	Mode       string // ro, rw or rwc
 	Pragmas    []string
 	TxLock     string
@@ -34,7 +37,7 @@ type Config struct {
 
 // keys are the parameters of both forms. A key that may repeat is in repeated.
 var (
-	keys     = []string{"tag", "dir", "remote", "autosync", "pagecache", "mode", "_pragma", "_txlock", "_timefmt"}
+	keys     = []string{"tag", "dir", "remote", "autosync", "pagecache", "budget", "mode", "_pragma", "_txlock", "_timefmt"}
 	repeated = []string{"_pragma"}
 )
 
@@ -189,6 +192,13 @@ func FromValues(values url.Values) (Config, error) {
 		}
 		c.PageCache = int64(n)
 	}
+	if text := values.Get("budget"); text != "" {
+		b, err := meter.ParseBudget(text)
+		if err != nil {
+			fail("budget=%s is neither a size like 10MB nor a number like 20requests", text)
+		}
+		c.Budget = b
+	}
 	oneOf := func(key, value string, allowed ...string) {
 		if value != "" && !slices.Contains(allowed, value) {
 			fail("%s=%s is not one of %s", key, value, strings.Join(allowed, ", "))
@@ -225,6 +235,7 @@ func (c Config) URI() string {
 	if c.PageCache > 0 {
 		add("pagecache", strconv.FormatInt(c.PageCache, 10))
 	}
+	add("budget", c.Budget.String())
 	add("mode", c.Mode)
 	for _, p := range c.Pragmas {
 		add("_pragma", p)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"graft/internal/meter"
 )
 
 func TestParseReadsBothForms(t *testing.T) {
@@ -26,6 +28,8 @@ func TestParseReadsBothForms(t *testing.T) {
 		{"tag=m autosync=1m30s mode=rwc _txlock=immediate _timefmt=rfc3339", Config{Tag: "m", AutoSync: 90 * time.Second, Mode: "rwc", TxLock: "immediate", TimeFormat: "rfc3339"}},
 		{"tag=m autosync=0s", Config{Tag: "m"}},
 		{"tag=m pagecache=64MB", Config{Tag: "m", PageCache: 64_000_000}},
+		{"tag=m budget=10MB", Config{Tag: "m", Budget: meter.Budget{Bytes: 10_000_000}}},
+		{"file:m?budget=20requests", Config{Tag: "m", Budget: meter.Budget{Requests: 20}}},
 		{"tag=m pagecache=32MiB", Config{Tag: "m", PageCache: 32 << 20}},
 		{"_pragma=busy_timeout(1) tag=m _pragma='a = b'", Config{Tag: "m", Pragmas: []string{"busy_timeout(1)", "a = b"}}},
 
@@ -71,6 +75,10 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		"tag=a pagecache=much":           {"pagecache=much", "64MB"},
 		"tag=a pagecache=0":              {"pagecache=0"},
 		"tag=a pagecache=99999PB":        {"pagecache=99999PB"},
+		"tag=a budget=little":            {"budget=little", "10MB", "20requests"},
+		"tag=a budget=0":                 {"budget=0"},
+		"tag=a budget=0requests":         {"budget=0requests"},
+		"tag=a budget=-1requests":        {"budget=-1requests"},
 		"tag=a mode=memory":              {"mode=memory", "ro, rw, rwc"},
 		"tag=a _txlock=never":            {"_txlock=never", "deferred, immediate, exclusive"},
 		"tag=a _loc=auto":                {`unknown key "_loc"`},
@@ -124,6 +132,11 @@ func TestURIReadsBack(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "pragmas") {
 			c.Pragmas = append(c.Pragmas, some.Draw(t, "pragma"))
+		}
+		if n := rapid.Int64Range(0, 1<<50).Draw(t, "budget"); rapid.Bool().Draw(t, "requests") {
+			c.Budget.Requests = n
+		} else {
+			c.Budget.Bytes = n
 		}
 		uri := c.URI()
 		got, err := Parse(uri)

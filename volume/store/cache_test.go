@@ -22,7 +22,7 @@ func TestPageInReadsIntoTheCallersMemory(t *testing.T) {
 		t.Helper()
 		for _, e := range want {
 			buf := page(99)
-			got, err := s.PageIn(id, e.Idx, buf)
+			got, _, err := s.PageIn(id, e.Idx, buf)
 			if err != nil || *got != *e.Page {
 				t.Fatalf("page %d: other content, or %v", e.Idx, err)
 			}

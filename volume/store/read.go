@@ -139,33 +139,36 @@ func (s *Store) Head(v volume.VolumeID) (head volume.LSN, err error) {
 
 // Page gives page p of Segment id, or ErrNotFound when it is not stored here.
 func (s *Store) Page(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error) {
-	return s.PageIn(id, p, nil)
+	page, _, err := s.PageIn(id, p, nil)
+	return page, err
 }
 
 // PageIn is Page that gives the page in buf, the caller's own, when it has to be
 // read from disk: a page that the page cache does not take costs no memory. What
-// buf holds otherwise, and after an error, is undefined.
-func (s *Store) PageIn(id volume.SegmentID, p volume.PageIdx, buf *volume.Page) (*volume.Page, error) {
+// buf holds otherwise, and after an error, is undefined. cached tells that it came
+// from memory.
+func (s *Store) PageIn(id volume.SegmentID, p volume.PageIdx, buf *volume.Page) (page *volume.Page, cached bool, err error) {
 	if err := s.use.acquire(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer s.use.release()
 	ref, key := PageRef{id, p}, keyPage(id, p)
 	if o, ok := s.overlay.get(key); ok && o.value != nil {
-		return pageOf(o.value, nil)
+		page, err := pageOf(o.value, nil)
+		return page, true, err
 	}
 	if page, ok := s.cache.get(ref); ok {
-		return page, nil
+		return page, true, nil
 	}
-	page, err := pageOf(s.getBadgerIn(key, bytesOf(buf)))
+	page, err = pageOf(s.getBadgerIn(key, bytesOf(buf)))
 	if errors.Is(err, ErrNotFound) {
 		page, err = s.loadAlias(ref, buf)
 	}
 	if errors.Is(err, ErrNotFound) {
-		return nil, ErrNotFound
+		return nil, false, ErrNotFound
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read page %d of segment %s: %w", p, id, err)
+		return nil, false, fmt.Errorf("read page %d of segment %s: %w", p, id, err)
 	}
 	if s.cache.wants(ref) {
 		kept := page
@@ -174,7 +177,7 @@ func (s *Store) PageIn(id volume.SegmentID, p volume.PageIdx, buf *volume.Page) 
 		}
 		s.cache.put(ref, kept)
 	}
-	return page, nil
+	return page, false, nil
 }
 
 // loadPage reads the page that is stored under a key, in buf if it can.

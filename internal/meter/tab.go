@@ -1,0 +1,129 @@
+package meter
+
+import "context"
+
+// Tab is where what a context does is counted. A nil Meter does not count.
+type Tab struct {
+	Statement *Meter
+	Total     *Meter // of the connection
+	Budget    Budget // of Statement
+}
+
+type tabKey struct{}
+
+// tabbed is a context with a Tab, without the pair of allocations of
+// context.WithValue.
+type tabbed struct {
+	context.Context
+	tab Tab
+}
+
+func (c *tabbed) Value(key any) any {
+	if _, ok := key.(tabKey); ok {
+		return &c.tab
+	}
+	return c.Context.Value(key)
+}
+
+// With gives a context that counts for tab alone.
+func With(ctx context.Context, tab Tab) context.Context { return &tabbed{ctx, tab} }
+
+// Of gives the Tab of a context, which must not be changed.
+func Of(ctx context.Context) *Tab {
+	if c, ok := ctx.(*tabbed); ok {
+		return &c.tab
+	}
+	if tab, ok := ctx.Value(tabKey{}).(*Tab); ok {
+		return tab
+	}
+	return &none
+}
+
+var none Tab
+
+// Page counts a page.
+func (t *Tab) Page(from Origin) {
+	for _, m := range [...]*Meter{t.Statement, t.Total} {
+		if m != nil {
+			m.Page(from)
+		}
+	}
+}
+
+// Request is a request under way. It is not safe for concurrent use.
+type Request struct {
+	meters   [3]*Meter
+	depths   [3]int64
+	budget   Budget
+	reserved int64
+}
+
+// Begin counts a request that is to read so many bytes, for the Tab of ctx and for
+// own. ErrBudget tells that it must not be made; then nothing is counted. End must
+// follow.
+func Begin(ctx context.Context, own *Meter, kind Kind, bytes int64) (*Request, error) {
+	t := Of(ctx)
+	r := &Request{meters: [3]*Meter{t.Statement, t.Total, own}, budget: t.Budget, reserved: bytes}
+	for i, m := range r.meters {
+		if m == nil {
+			continue
+		}
+		b := t.Budget
+		if i > 0 {
+			b = Budget{}
+		}
+		var err error
+		if r.depths[i], err = m.begin(kind, bytes, b); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// Expect tells that the answer has so many bytes. ErrBudget tells that they must not
+// be read.
+func (r *Request) Expect(bytes int64) error {
+	for i, m := range r.meters {
+		if m == nil {
+			continue
+		}
+		b := r.budget
+		if i > 0 {
+			b = Budget{}
+		}
+		if err := m.expect(bytes, b); err != nil {
+			return err
+		}
+	}
+	r.reserved += bytes
+	return nil
+}
+
+// In counts bytes that were read.
+func (r *Request) In(n int) {
+	reserved := min(int64(n), r.reserved)
+	r.reserved -= reserved
+	for _, m := range r.meters {
+		if m != nil {
+			m.read(int64(n), reserved)
+		}
+	}
+}
+
+// Out counts bytes that were written.
+func (r *Request) Out(n int) {
+	for _, m := range r.meters {
+		if m != nil {
+			m.wrote(int64(n))
+		}
+	}
+}
+
+// End tells that the request has ended.
+func (r *Request) End() {
+	for i, m := range r.meters {
+		if m != nil {
+			m.end(r.depths[i], r.reserved)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package vfs
+
+import (
+	"context"
+
+	"graft/internal/meter"
+)
+
+// Statement counts what one statement takes of the bucket, in all databases of its
+// connection.
+type Statement struct{ meter meter.Meter }
+
+// NewStatement gives a Statement that has taken nothing.
+func NewStatement() *Statement { return &Statement{} }
+
+// Context gives a context of go-sqlite3's SetInterrupt under which what runs counts
+// as s. Without one, a statement is as long as its transaction. The driver has one
+// for each statement.
+func (s *Statement) Context(ctx context.Context) context.Context {
+	return meter.With(ctx, meter.Tab{Statement: &s.meter})
+}
+
+// fileStats is what a connection has taken through one file.
+type fileStats struct {
+	total  meter.Meter
+	budget meter.Budget // of each statement
+
+	statement *meter.Meter // the last one that read
+	of        context.Context
+	ctx       context.Context // counted, made of the context of
+}
+
+// interrupt is the context of the statement that runs.
+func (f *file) interrupt() context.Context {
+	if f.conn == nil {
+		return context.Background()
+	}
+	return f.conn.GetInterrupt()
+}
+
+// context is that of the statement that runs, for which it counts, and whose budget
+// holds.
+func (f *file) context() context.Context {
+	s, ctx := &f.stats, f.interrupt()
+	if ctx != s.of {
+		s.begin(ctx)
+	}
+	return s.ctx
+}
+
+// begin counts for the statement that ctx belongs to, or else for a new one.
+func (s *fileStats) begin(ctx context.Context) {
+	if s.statement = meter.Of(ctx).Statement; s.statement == nil {
+		s.statement = new(meter.Meter)
+	}
+	s.of = ctx
+	s.ctx = meter.With(ctx, meter.Tab{Statement: s.statement, Total: &s.total, Budget: s.budget})
+}
+
+// unbounded is context without the budget, for what was asked for by name.
+func (f *file) unbounded() context.Context {
+	return meter.With(f.context(), meter.Tab{Statement: f.stats.statement, Total: &f.stats.total})
+}
+
+// pragmaStats gives what was counted. It does not count as a statement.
+func (f *file) pragmaStats(context.Context, string) (string, any, error) {
+	var last meter.Stats
+	if f.stats.statement != nil {
+		last = f.stats.statement.Stats()
+	}
+	total, all := f.stats.total.Stats(), f.db.Stats()
+	return statsText(last, total, all), statsDoc{newCountsDoc(last), newCountsDoc(total), newCountsDoc(all)}, nil
+}
