@@ -30,7 +30,9 @@ func TestLatency(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	for name, err := range l.calls(ctx, t, "k", data) {
-		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, objstore.ErrNotExist) || errors.Is(err, objstore.ErrRefused) {
+		// The proxy may have cut a connection that was kept from before: a put whose outcome is unknown is not repeated.
+		late := errors.Is(err, context.DeadlineExceeded) || name == "put" && err != nil
+		if !late || errors.Is(err, objstore.ErrNotExist) || errors.Is(err, objstore.ErrRefused) || errors.Is(err, objstore.ErrExist) {
 			t.Errorf("too slow a line: %s: %v", name, err)
 		}
 	}
