@@ -83,6 +83,7 @@ var (
 // Errors of what writes to the local store.
 var (
 	ErrFull     = store.ErrFull
+	ErrQuota    = store.ErrQuota
 	ErrPoisoned = store.ErrPoisoned
 	ErrDeleted  = snapshot.ErrDeleted
 )

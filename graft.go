@@ -116,7 +116,13 @@ func openDirectory(ctx context.Context, path string, o Options) (_ *directory, e
 	d := &directory{path: path, opts: o, log: o.logger(), turn: make(chan struct{}, 1), stopped: make(chan struct{})}
 	d.mu.grafts = make(map[string]*Graft)
 	d.heads = snapshot.NewHeads(d.log)
-	d.store, err = store.Open(path, store.Options{CacheSize: o.PageCache, Live: d.heads.Live, Logger: o.Logger})
+	d.store, err = store.Open(path, store.Options{
+		CacheSize: o.PageCache,
+		Quota:     o.quota(),
+		OverQuota: d.heads.Kick,
+		Live:      d.heads.Live,
+		Logger:    o.Logger,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +134,7 @@ func openDirectory(ctx context.Context, path string, o Options) (_ *directory, e
 	if err := d.clearTempDir(); err != nil {
 		return nil, err
 	}
-	if o.AutoSync > 0 && o.Remote == "" && o.Bucket == nil {
+	if o.AutoSync > 0 && !o.hasBucket() {
 		return nil, fmt.Errorf("graft: autosync: %w", ErrNoRemote)
 	}
 	d.bucket, err = o.openBucket(ctx)

@@ -44,6 +44,13 @@ type Options struct {
 	// PageCache bounds the cache of pages in memory, in bytes. Zero: 32 MiB.
 	PageCache int64
 
+	// Cache bounds the pages that were fetched from the bucket and are kept in
+	// the data directory, in bytes of pages. Above it those that were not used
+	// for longest are removed in the background, and fetched again when they are
+	// read; pages that were committed here never are. Zero: all are kept, as
+	// they are without a bucket.
+	Cache int64
+
 	// Logger gets what happens in the background. Nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -58,7 +65,7 @@ func (o *Options) clone() Options {
 
 // opening gives the options of who opens the directory first.
 func (o Options) opening() Options {
-	if o.Remote == "" && o.Bucket == nil {
+	if !o.hasBucket() {
 		o.Remote = o.DefaultRemote
 	}
 	return o
@@ -73,6 +80,9 @@ func (o *Options) Validate() error {
 	if o.PageCache < 0 {
 		errs = append(errs, fmt.Errorf("graft: options: PageCache is %d, below zero", o.PageCache))
 	}
+	if o.Cache < 0 {
+		errs = append(errs, fmt.Errorf("graft: options: Cache is %d, below zero", o.Cache))
+	}
 	if o.AutoSync < 0 {
 		errs = append(errs, fmt.Errorf("graft: options: AutoSync is %v, below zero", o.AutoSync))
 	}
@@ -84,6 +94,17 @@ func (o *Options) logger() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return o.Logger
+}
+
+// hasBucket tells whether o names a bucket.
+func (o *Options) hasBucket() bool { return o.Remote != "" || o.Bucket != nil }
+
+// quota is how many bytes of fetched pages are kept, or zero: all.
+func (o *Options) quota() int64 {
+	if !o.hasBucket() {
+		return 0 // nothing could be fetched again
+	}
+	return o.Cache
 }
 
 // openBucket opens the bucket that o names, or gives nil.
@@ -109,6 +130,9 @@ func (o *Options) accepts(other Options) error {
 	}
 	if other.PageCache != 0 && other.PageCache != o.PageCache {
 		names = append(names, "pagecache")
+	}
+	if other.Cache != 0 && other.Cache != o.Cache {
+		names = append(names, "cache")
 	}
 	if len(names) > 0 {
 		return fmt.Errorf("graft: it is open in this process with another %s", strings.Join(names, " and "))

@@ -16,6 +16,9 @@
 //	pagecache  size of the cache of pages in memory, as 64MB; 32 MiB without it
 //	budget     what each statement may take of the bucket to read pages: bytes, as
 //	           10MB, or requests, as 20requests; no bound without it
+//	cache      how much of what was fetched from the bucket is kept in the data
+//	           directory, as 512MB; all without it. In names for the plain VFS it
+//	           is _cache
 //	mode       ro: read only, and the Tag must exist; rw: it must exist;
 //	           rwc (default)
 //	_pragma    a pragma for each connection, as busy_timeout(1000); may repeat
@@ -30,7 +33,7 @@
 // _secure_delete, _synchronous or _sync, _writable_schema, _cache_size. Any other
 // key is an error.
 //
-// dir, remote, autosync and pagecache belong to the data directory: all who have it open
+// dir, remote, autosync, pagecache and cache belong to the data directory: all who have it open
 // in a process share one store, and give the same or nothing. tag and the rest
 // are each connection's.
 //

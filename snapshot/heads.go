@@ -56,7 +56,7 @@ func (hs *Heads) Start(st *store.Store, remote Remote) {
 		hs.keep(ctx)
 	}()
 	if st.NeedsSweep() {
-		hs.kick()
+		hs.Kick()
 	}
 }
 
@@ -157,7 +157,7 @@ func (hs *Heads) Delete(h *Head, tags []string) error {
 	h.mu.Unlock()
 	hs.mu.Unlock()
 	hs.store.SweepDue()
-	hs.kick()
+	hs.Kick()
 	return nil
 }
 

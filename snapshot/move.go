@@ -53,7 +53,7 @@ func (h *Head) publish(ctx context.Context, c volume.Commit, change store.Change
 	}
 	h.show(next, true)
 	if h.mu.unsaved++; h.mu.unsaved >= saveEvery || h.store.NeedsSweep() {
-		h.heads.kick()
+		h.heads.Kick()
 	}
 	return h.pinLocked(h.mu.snap), c.LSN, nil
 }
@@ -180,7 +180,7 @@ func (h *Head) showAdopted(ctx context.Context, state volume.GraftState, base, n
 			h.mu.unsaved = saveEvery // soon
 			h.show(newest, false)
 			h.mu.Unlock()
-			h.heads.kick()
+			h.heads.Kick()
 			return nil
 		}
 		h.mu.Unlock()
@@ -368,7 +368,7 @@ func (h *Head) stand(s stand) error {
 	h.mu.state, h.mu.base, h.mu.opened = s.state, s.base, s.opened
 	h.mu.unsaved = saveEvery
 	h.show(s.base, true)
-	h.heads.kick()
+	h.heads.Kick()
 	return nil
 }
 

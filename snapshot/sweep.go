@@ -11,15 +11,15 @@ import (
 	"graft/volume/store"
 )
 
-// kick lets the background work look around soon. It never waits.
-func (hs *Heads) kick() {
+// Kick lets the background work look around soon. It never waits.
+func (hs *Heads) Kick() {
 	select {
 	case hs.wake <- struct{}{}:
 	default:
 	}
 }
 
-// keep saves page indexes and sweeps the store, whenever there is need, until
+// keep saves page indexes, evicts and sweeps, whenever there is need, until
 // ctx ends.
 func (hs *Heads) keep(ctx context.Context) {
 	for {
@@ -31,6 +31,9 @@ func (hs *Heads) keep(ctx context.Context) {
 		if err := hs.save(ctx, saveEvery); err != nil && ctx.Err() == nil {
 			hs.log.Error("save page indexes", "error", err)
 		}
+		if err := hs.evict(ctx); err != nil && ctx.Err() == nil {
+			hs.log.Error("evict", "error", err)
+		}
 		if !hs.store.NeedsSweep() {
 			continue
 		}
@@ -38,6 +41,19 @@ func (hs *Heads) keep(ctx context.Context) {
 			hs.log.Error("sweep", "error", err)
 		}
 	}
+}
+
+// evict removes fetched pages when they are above the quota. What they took up on disk
+// is garbage then, for a sweep to give back.
+func (hs *Heads) evict(ctx context.Context) error {
+	if !hs.store.NeedsEvict() {
+		return nil
+	}
+	hs.sweeping.Lock()
+	defer hs.sweeping.Unlock()
+	evicted, err := hs.store.Evict(ctx)
+	hs.log.Debug("evicted", "left", evicted.Left, "removed", evicted.Removed)
+	return err
 }
 
 // Sweep removes from the store what no Snapshot in use and no push needs, and

@@ -6,6 +6,7 @@ import (
 
 	"graft/snapshot"
 	"graft/volume"
+	"graft/volume/store"
 )
 
 // Hydrated is how far a hydration is.
@@ -16,7 +17,9 @@ type Hydrated struct {
 
 // Hydrate gets all pages of the newest Snapshot of h's Graft that are not stored
 // here, neighbours together and several requests at a time. What is here stays
-// when it is cut short, and is not fetched again.
+// when it is cut short, and is not fetched again. Nothing of the Snapshot is evicted
+// meanwhile; [store.ErrQuota] tells that the quota has no room for it, and then
+// nothing was fetched.
 func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head) (got Hydrated, err error) {
 	ctx, end := begin(ctx, "hydrate", h.State().Local)
 	defer end(&err)
@@ -41,8 +44,13 @@ func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head) (got Hydrated, e
 	if err := x.loadChunks(ctx, leaves); err != nil {
 		return got, err
 	}
-	missing, frames, err := r.missing(ctx, x, leaves, pinned.Snapshot().Root())
+	hold := r.store.HoldFetched()
+	defer hold.Release()
+	missing, frames, err := r.missing(ctx, x, leaves, pinned.Snapshot().Root(), hold)
 	if err != nil {
+		return got, err
+	}
+	if err := hold.Fits(); err != nil {
 		return got, err
 	}
 	got.Total = missing
@@ -111,7 +119,7 @@ func (r *Remote) stageFrames(frames []decodedFrame) error {
 		pages[id] = append(pages[id], f.pages...)
 	}
 	for id, entries := range pages {
-		if err := r.store.Stage(id, entries); err != nil {
+		if err := r.store.StageFetched(id, entries); err != nil {
 			return err
 		}
 	}
@@ -144,8 +152,8 @@ func (w *frameWants) add(a *volume.Address) {
 }
 
 // missing gives the frames that hold pages which root names and which are not
-// stored here, and the number of these pages.
-func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx, root *snapshot.Root) (n int, frames []frameWant, err error) {
+// stored here, and the number of these pages. It holds all that root names.
+func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx, root *snapshot.Root, hold *store.FetchedHold) (n int, frames []frameWant, err error) {
 	wants := newFrameWants()
 	for _, leaf := range leaves {
 		chunk, err := x.chunk(ctx, leaf, true)
@@ -163,7 +171,7 @@ func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx,
 			if id != a.Source.Segment {
 				continue // a local commit has it, newer
 			}
-			has, err := r.store.HasPage(id, p)
+			has, err := hold.Add(id, p)
 			if err != nil {
 				return 0, nil, err
 			}

@@ -23,6 +23,7 @@ import (
 type machine struct {
 	t      *testing.T
 	dir    string
+	quota  int64 // bytes of fetched pages; zero: any
 	store  *store.Store
 	heads  *snapshot.Heads
 	remote *graftsync.Remote
@@ -43,13 +44,20 @@ func repeat(text string) []string { return slices.Repeat([]string{text}, len(man
 // newMachine opens a new data directory; it is closed with the test.
 func newMachine(t *testing.T, bucket *faultbucket.Bucket) *machine {
 	t.Helper()
-	return newMachineOn(t, bucket.Blob())
+	return newMachineOn(t, bucket.Blob(), 0)
 }
 
-// newMachineOn is newMachine for a bucket that is seen in another way.
-func newMachineOn(t *testing.T, blob *blob.Bucket) *machine {
+// newCache is newMachine with a quota of so many fetched pages, above which the test
+// evicts.
+func newCache(t *testing.T, bucket *faultbucket.Bucket, pages int) *machine {
 	t.Helper()
-	m := &machine{t: t, dir: t.TempDir()}
+	return newMachineOn(t, bucket.Blob(), int64(pages)*volume.PageSize)
+}
+
+// newMachineOn is newMachine for a bucket that is seen in another way, with a quota.
+func newMachineOn(t *testing.T, blob *blob.Bucket, quota int64) *machine {
+	t.Helper()
+	m := &machine{t: t, dir: t.TempDir(), quota: quota}
 	m.open(blob)
 	m.head = m.heads.New("main")
 	t.Cleanup(m.close)
@@ -72,7 +80,7 @@ func (m *machine) open(blob *blob.Bucket) {
 	m.t.Helper()
 	var err error
 	m.heads = snapshot.NewHeads(slog.New(slog.DiscardHandler))
-	if m.store, err = store.Open(m.dir, store.Options{Live: m.heads.Live}); err != nil {
+	if m.store, err = store.Open(m.dir, store.Options{Live: m.heads.Live, Quota: m.quota}); err != nil {
 		m.t.Fatal(err)
 	}
 	m.remote = graftsync.NewRemote(objstore.New(blob), m.store, slog.New(slog.DiscardHandler))
@@ -176,6 +184,17 @@ func (m *machine) tryContent() ([]string, error) {
 		texts = append(texts, strings.Trim(text, "\x00"))
 	}
 	return texts, nil
+}
+
+// evict evicts, and makes sure that the quota is kept.
+func (m *machine) evict() store.Evicted {
+	m.t.Helper()
+	got, err := m.store.Evict(context.Background())
+	m.must(err)
+	if int64(got.Left)*volume.PageSize > m.quota {
+		m.t.Fatalf("after an eviction %d pages are left, over the quota of %d bytes", got.Left, m.quota)
+	}
+	return got
 }
 
 func (m *machine) push() error {

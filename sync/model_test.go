@@ -35,14 +35,15 @@ type replica struct {
 
 // TestReplicasFollowAnyHistory lets one machine push any history of writes, cuts
 // and growth, with checkpoints of every few commits, and others clone, pull,
-// read, reopen and go on from it, and compares every page with the fold of the
+// read, evict, reopen and go on from it, and compares every page with the fold of the
 // commits.
 func TestReplicasFollowAnyHistory(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		bucket := faultbucket.New()
 		since := rapid.SampledFrom([]int{0, 100, 400, 16 << 10}).Draw(rt, "bytes of addresses")
+		quota := rapid.SampledFrom([]int{1, 10, 200}).Draw(rt, "quota of pages")
 		open := func() *machine {
-			m := newMachine(t, bucket)
+			m := newCache(t, bucket, quota)
 			m.remote.SetMaxSince(since)
 			return m
 		}
@@ -126,6 +127,12 @@ func TestReplicasFollowAnyHistory(t *testing.T) {
 				r := all[rapid.IntRange(0, len(all)-1).Draw(rt, "machine")]
 				r.must(r.heads.Sweep(context.Background()))
 				r.remote.ForgetIndexes()
+				r.check(rt)
+			},
+			"evict": func(rt *rapid.T) {
+				all := append([]*replica{a}, others...)
+				r := all[rapid.IntRange(0, len(all)-1).Draw(rt, "machine")]
+				r.evict()
 				r.check(rt)
 			},
 			"hand over": func(rt *rapid.T) { // another machine goes on

@@ -91,7 +91,7 @@ func TestAStoreThatListsOutOfOrder(t *testing.T) {
 		a := longHistory(t, bucket, n)
 		newest := volume.PageIdx(1 + (n-1)*37%600)
 		firstPage := func(blob *blob.Bucket) string {
-			b := newMachineOn(t, blob)
+			b := newMachineOn(t, blob, 0)
 			bucket.Requests()
 			b.clone(a.head.State().Remote)
 			r := b.head.Reader()

@@ -74,7 +74,7 @@ func (x *index) keepBundle(c *volume.Checkpoint) {
 		}
 	}
 	for id, entries := range pages {
-		if err := x.r.store.Stage(id, entries); err != nil {
+		if err := x.r.store.StageFetched(id, entries); err != nil {
 			x.r.log.Warn("keep bundled pages", "segment", id, "error", err)
 		}
 	}
@@ -104,7 +104,7 @@ func (r *Remote) frame(ctx context.Context, at snapshot.Point, a *volume.Address
 	if err != nil {
 		return nil, r.corruptPart(partOf(at, a), "read frame", err)
 	}
-	if err := r.store.Stage(a.Source.Segment, pages); err != nil {
+	if err := r.store.StageFetched(a.Source.Segment, pages); err != nil {
 		r.log.Warn("keep fetched pages", "segment", a.Source.Segment, "error", err) // they are right, whatever the disk
 	}
 	if damage != nil {

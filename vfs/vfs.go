@@ -161,7 +161,13 @@ func ParseConfig(name string) (Config, error) {
 
 // OpenConfig opens the data directory of c, which must name one.
 func OpenConfig(ctx context.Context, c Config) (*graft.DB, error) {
-	return graft.Open(ctx, c.Dir, &graft.Options{Remote: c.Remote, DefaultRemote: c.DefaultRemote, AutoSync: c.AutoSync, PageCache: c.PageCache})
+	return graft.Open(ctx, c.Dir, &graft.Options{
+		Remote:        c.Remote,
+		DefaultRemote: c.DefaultRemote,
+		AutoSync:      c.AutoSync,
+		PageCache:     c.PageCache,
+		Cache:         c.Cache,
+	})
 }
 
 func noTagError(tag string, db *graft.DB) error {

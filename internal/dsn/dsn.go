@@ -27,17 +27,19 @@ type Config struct {
 	DefaultRemote string
 
 	AutoSync   time.Duration
-	PageCache  int64 // bytes
 	Budget     meter.Budget
+	PageCache  int64  // bytes
+	Cache      int64  // bytes
 	Mode       string // ro, rw or rwc
 	Pragmas    []string
 	TxLock     string
 	TimeFormat string
 }
 
-// keys are the parameters of both forms. A key that may repeat is in repeated.
+// keys are the parameters of both forms. SQLite takes a cache= of a URI for its own,
+// so that graft's is _cache= where SQLite sees it. A key that may repeat is in repeated.
 var (
-	keys     = []string{"tag", "dir", "remote", "autosync", "pagecache", "budget", "mode", "_pragma", "_txlock", "_timefmt"}
+	keys     = []string{"tag", "dir", "remote", "autosync", "pagecache", "cache", "_cache", "budget", "mode", "_pragma", "_txlock", "_timefmt"}
 	repeated = []string{"_pragma"}
 )
 
@@ -184,13 +186,10 @@ func FromValues(values url.Values) (Config, error) {
 		}
 		c.AutoSync = d
 	}
-	if text := values.Get("pagecache"); text != "" {
-		n, err := humanize.ParseBytes(text)
-		if err != nil || n == 0 || n > 1<<50 {
-			fail("pagecache=%s is not a size like 64MB", text)
-			n = 0
-		}
-		c.PageCache = int64(n)
+	c.PageCache = size(values, "pagecache", fail)
+	c.Cache = max(size(values, "cache", fail), size(values, "_cache", fail))
+	if values.Has("cache") && values.Has("_cache") {
+		fail("cache and _cache are the same")
 	}
 	if text := values.Get("budget"); text != "" {
 		b, err := meter.ParseBudget(text)
@@ -207,6 +206,20 @@ func FromValues(values url.Values) (Config, error) {
 	oneOf("mode", c.Mode, "ro", "rw", "rwc")
 	oneOf("_txlock", c.TxLock, "deferred", "immediate", "exclusive")
 	return c, errors.Join(errs...)
+}
+
+// size reads a number of bytes; zero is none given.
+func size(values url.Values, key string, fail func(format string, args ...any)) int64 {
+	text := values.Get(key)
+	if text == "" {
+		return 0
+	}
+	n, err := humanize.ParseBytes(text)
+	if err != nil || n == 0 || n > 1<<50 {
+		fail("%s=%s is not a size like 64MB", key, text)
+		return 0
+	}
+	return int64(n)
 }
 
 func sortedKeys(values url.Values) []string {
@@ -236,6 +249,9 @@ func (c Config) URI() string {
 		add("pagecache", strconv.FormatInt(c.PageCache, 10))
 	}
 	add("budget", c.Budget.String())
+	if c.Cache > 0 {
+		add("_cache", strconv.FormatInt(c.Cache, 10))
+	}
 	add("mode", c.Mode)
 	for _, p := range c.Pragmas {
 		add("_pragma", p)

@@ -13,7 +13,7 @@ import (
 //	g VolumeID             Graft: volume.GraftState
 //	l VolumeID LSN         log: volume.Record
 //	s SegmentID            remote Segment: volume.SegmentState
-//	p SegmentID PageIdx    page
+//	p SegmentID PageIdx    page; its user meta is metaFetched when the bucket has it
 //	i VolumeID             page index of a Graft: volume.Index
 //	n VolumeID number      leaf of that index, where it is not that of the base:
 //	                       volume.Leaf

@@ -157,6 +157,7 @@ func (s *Store) PageIn(id volume.SegmentID, p volume.PageIdx, buf *volume.Page) 
 		page, err := pageOf(o.value, nil)
 		return page, true, err
 	}
+	s.fetched.touch(ref)
 	if page, ok := s.cache.get(ref); ok {
 		return page, true, nil
 	}

@@ -13,6 +13,10 @@ import (
 // that refers to them. They are durable when it returns. After an error some of
 // them may be stored.
 func (s *Store) Stage(id volume.SegmentID, pages []volume.PageEntry) error {
+	return s.stage(id, pages, 0)
+}
+
+func (s *Store) stage(id volume.SegmentID, pages []volume.PageEntry, meta byte) error {
 	if err := s.use.acquire(); err != nil {
 		return err
 	}
@@ -30,7 +34,7 @@ func (s *Store) Stage(id volume.SegmentID, pages []volume.PageEntry) error {
 	s.space.stored.Add(int64(len(pages)))
 	err := s.batch("stage pages in", func(wb *badger.WriteBatch) error {
 		for _, p := range pages {
-			if err := wb.Set(keyPage(id, p.Idx), p.Page[:]); err != nil {
+			if err := wb.SetEntry(badger.NewEntry(keyPage(id, p.Idx), p.Page[:]).WithMeta(meta)); err != nil {
 				return err
 			}
 		}

@@ -45,6 +45,14 @@ type Options struct {
 	// CacheSize bounds the page cache, in bytes of pages.
 	CacheSize int64
 
+	// Quota bounds the pages that StageFetched stores, in bytes of pages. Zero:
+	// they are never evicted.
+	Quota int64
+
+	// OverQuota is called when Evict is due, by whoever stored a page. It must
+	// not wait. Nil: nobody is told.
+	OverQuota func()
+
 	// Live tells whether some Snapshot in use may read a page that the local
 	// Volume owner committed. Pages that it denies before they are in Badger
 	// never get there. It is called in the background, and calls no method of
@@ -67,6 +75,9 @@ func (o Options) withDefaults(dir string) Options {
 	}
 	if o.Live == nil {
 		o.Live = func(volume.VolumeID, PageRef) bool { return true }
+	}
+	if o.OverQuota == nil {
+		o.OverQuota = func() {}
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -99,6 +110,7 @@ type Store struct {
 
 	cache    *pageCache
 	segments segmentCache
+	fetched  fetched
 	overlay  overlay
 
 	commit  commitState
@@ -131,6 +143,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	}
 	s := &Store{dir: dir, opts: opts.withDefaults(dir), lock: lock, use: newUsage()}
 	s.log = s.opts.Logger
+	s.fetched.setQuota(opts.Quota)
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("open data directory %s: %w", dir, err), s.closeParts())

@@ -1,0 +1,317 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"graft/volume"
+)
+
+// ErrQuota is returned by what has to keep more fetched pages than the quota has
+// room for.
+var ErrQuota = errors.New("graft: the cache quota is too small")
+
+// metaFetched marks the key of a page that was stored by StageFetched, as Badger's
+// user meta. Nothing else is ever evicted.
+const metaFetched byte = 1
+
+// fetched is what the store knows of the pages that StageFetched stored, when it
+// has a quota for them. It tells apart parts of them alone: the partPages pages of
+// a Segment that lie together, and whatever else has the same hash. When a part was
+// used is known since the store was opened.
+type fetched struct {
+	quota int64        // pages; zero: any number
+	count atomic.Int64 // pages that are stored, at most; from none, until they are counted
+	due   atomic.Int64 // the count above which Evict has something to do
+
+	seed  maphash.Seed
+	clock atomic.Uint32   // goes up with each StageFetched
+	used  []atomic.Uint32 // by part: the clock when it was used last
+
+	mu struct { // taken before writing; held while pages are evicted
+		sync.Mutex
+		holds map[*FetchedHold]struct{}
+	}
+}
+
+const (
+	partPages = 64
+	minParts  = 1 << 10
+	maxParts  = 1 << 20
+	// evictShare is which share of the quota is free after an eviction.
+	evictShare = 8
+)
+
+// setQuota gives f its quota, in bytes, before anybody uses it.
+func (f *fetched) setQuota(size int64) {
+	if size <= 0 {
+		return
+	}
+	f.quota = max(size/volume.PageSize, 1)
+	f.seed = maphash.MakeSeed()
+	f.used = make([]atomic.Uint32, min(max(f.quota/16, minParts), maxParts))
+	f.mu.holds = make(map[*FetchedHold]struct{})
+}
+
+// part gives the part of a page.
+func (f *fetched) part(ref PageRef) int {
+	ref.Idx /= partPages
+	return int(maphash.Comparable(f.seed, ref) % uint64(len(f.used)))
+}
+
+// touch notes that a page is used.
+func (f *fetched) touch(ref PageRef) {
+	if f.quota == 0 {
+		return
+	}
+	used := &f.used[f.part(ref)]
+	if now := f.clock.Load(); used.Load() != now {
+		used.Store(now)
+	}
+}
+
+// StageFetched is Stage for pages of a remote Segment that were read from the
+// bucket, which has them for ever: Evict may remove them.
+func (s *Store) StageFetched(id volume.SegmentID, pages []volume.PageEntry) error {
+	f := &s.fetched
+	f.clock.Add(1)
+	for _, p := range pages {
+		f.touch(PageRef{id, p.Idx})
+	}
+	count := f.count.Add(int64(len(pages)))
+	err := s.stage(id, pages, metaFetched)
+	if err == nil && f.quota > 0 && count > f.due.Load() {
+		s.opts.OverQuota()
+	}
+	return err
+}
+
+// NeedsEvict tells whether there may be more fetched pages than the quota. It is
+// false until the first page is fetched: what lies in the store is evicted only by
+// who has seen that the bucket is there.
+func (s *Store) NeedsEvict() bool {
+	return s.fetched.quota > 0 && s.fetched.count.Load() > s.fetched.due.Load()
+}
+
+// Evicted is what an eviction did.
+type Evicted struct {
+	Left    int // fetched pages that are left
+	Removed int
+}
+
+// Evict removes fetched pages when they are more than the quota, until an eighth of
+// it is free: the least recently used ones, as far as that is known, but none that
+// is held. Reads, commits and fetches go on; what is fetched meanwhile is not seen.
+// Only one runs at a time, and no Sweep beside it. Without a quota it does nothing.
+func (s *Store) Evict(ctx context.Context) (Evicted, error) {
+	f := &s.fetched
+	if f.quota == 0 {
+		return Evicted{}, nil
+	}
+	before := f.count.Load()
+	e := evictor{store: s, pages: make([]int32, len(f.used))}
+	if err := e.eachFetched(ctx, e.add); err != nil {
+		return Evicted{}, fmt.Errorf("count fetched pages: %w", err)
+	}
+	var err error
+	if int64(e.total) > f.quota {
+		e.choose(e.total - int(f.quota-f.quota/evictShare))
+		err = e.eachFetched(ctx, e.gather)
+		err = errors.Join(err, e.delete())
+	}
+	left := e.total - e.removed
+	f.count.Add(int64(left) - before)
+	f.due.Store(f.quota)
+	if int64(left) > f.quota { // they are held: nothing to do until there are some more
+		f.due.Store(int64(left) + f.quota/evictShare)
+	}
+	s.ReplacedUnseen(e.removed)
+	if err != nil {
+		err = fmt.Errorf("evict: %w", err)
+	}
+	return Evicted{left, e.removed}, err
+}
+
+// evictor is an eviction that runs.
+type evictor struct {
+	store   *Store
+	total   int     // fetched pages
+	pages   []int32 // by part: how many may go; below zero: they go
+	dead    []PageRef
+	removed int
+}
+
+// eachFetched calls fn with each page that is stored and was fetched.
+func (e *evictor) eachFetched(ctx context.Context, fn func(PageRef) error) error {
+	return e.store.view(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Prefix, o.PrefetchValues = []byte{spacePage}, false
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			ref, ok := parseKeyPage(it.Item().Key())
+			if !ok || it.Item().UserMeta() != metaFetched {
+				continue
+			}
+			if err := fn(ref); err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+}
+
+// add counts a page.
+func (e *evictor) add(ref PageRef) error {
+	f := &e.store.fetched
+	e.total++
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.isHeldLocked(ref) {
+		e.pages[f.part(ref)]++
+	}
+	return nil
+}
+
+// choose has parts go, those first that were not used for longest, until n pages
+// go.
+func (e *evictor) choose(n int) {
+	type aged struct {
+		part int
+		used uint32
+	}
+	var parts []aged
+	for i, pages := range e.pages {
+		if pages > 0 {
+			parts = append(parts, aged{i, e.store.fetched.used[i].Load()})
+		}
+	}
+	slices.SortFunc(parts, func(a, b aged) int { return cmp.Or(cmp.Compare(a.used, b.used), cmp.Compare(a.part, b.part)) })
+	for _, a := range parts {
+		if n <= 0 {
+			break
+		}
+		n -= int(e.pages[a.part])
+		e.pages[a.part] = -1
+	}
+}
+
+// gather has a page of a part that goes deleted, some time before delete ends.
+func (e *evictor) gather(ref PageRef) error {
+	if e.pages[e.store.fetched.part(ref)] >= 0 {
+		return nil
+	}
+	e.dead = append(e.dead, ref)
+	if len(e.dead) < sweepBatch {
+		return nil
+	}
+	return e.delete()
+}
+
+// delete deletes what is gathered, but for what is held by now.
+func (e *evictor) delete() error {
+	f := &e.store.fetched
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	e.dead = slices.DeleteFunc(e.dead, f.isHeldLocked)
+	if len(e.dead) == 0 {
+		return nil
+	}
+	err := e.store.batch("evict from", func(wb *badger.WriteBatch) error {
+		for _, ref := range e.dead {
+			if err := wb.Delete(keyPage(ref.Segment, ref.Idx)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		e.removed += len(e.dead)
+	}
+	e.dead = e.dead[:0]
+	return err
+}
+
+// FetchedHold keeps fetched pages from being evicted. It is not safe for concurrent
+// use.
+type FetchedHold struct {
+	store *Store
+	pages *PageRefSet // guarded by fetched.mu
+	need  int64       // pages that the bucket alone has else
+}
+
+// HoldFetched gives a hold of no pages, which the caller releases.
+func (s *Store) HoldFetched() *FetchedHold {
+	h := &FetchedHold{store: s, pages: NewPageRefSet()}
+	if f := &s.fetched; f.quota > 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.mu.holds[h] = struct{}{}
+	}
+	return h
+}
+
+// Add holds page p of Segment id, whether it is stored here or will be, and tells
+// whether it is. A page is added once.
+func (h *FetchedHold) Add(id volume.SegmentID, p volume.PageIdx) (has bool, err error) {
+	f := &h.store.fetched
+	if f.quota == 0 {
+		return h.store.HasPage(id, p)
+	}
+	ref := PageRef{id, p}
+	f.mu.Lock()
+	h.pages.Add(ref)
+	f.mu.Unlock()
+	f.touch(ref)
+	if has, err = h.store.has(keyPage(id, p)); has || err != nil {
+		h.need++
+		return has, err
+	}
+	if has, err = h.store.HasPage(id, p); !has {
+		h.need++
+	}
+	return has, err
+}
+
+// Fits returns ErrQuota when the quota has no room for what is held.
+func (h *FetchedHold) Fits() error {
+	if quota := h.store.fetched.quota; quota > 0 && h.need > quota {
+		return fmt.Errorf("%w: %d bytes of pages are to be kept, and it has %d", ErrQuota, h.need*volume.PageSize, quota*volume.PageSize)
+	}
+	return nil
+}
+
+// Release gives up the hold.
+func (h *FetchedHold) Release() {
+	f := &h.store.fetched
+	if f.quota == 0 {
+		return
+	}
+	f.mu.Lock()
+	delete(f.mu.holds, h)
+	f.mu.Unlock()
+	f.due.Store(min(f.due.Load(), f.quota))
+	if h.store.NeedsEvict() {
+		h.store.opts.OverQuota()
+	}
+}
+
+func (f *fetched) isHeldLocked(ref PageRef) bool {
+	for h := range f.mu.holds {
+		if h.pages.Contains(ref) {
+			return true
+		}
+	}
+	return false
+}

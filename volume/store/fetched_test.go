@@ -1,0 +1,218 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"graft/volume"
+)
+
+// openQuota opens a store with a quota of so many fetched pages.
+func openQuota(t *testing.T, pages int64, overQuota func()) *Store {
+	t.Helper()
+	s, err := Open(memoryDir(t), Options{Quota: pages * volume.PageSize, OverQuota: overQuota})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeStore(t, s) })
+	return s
+}
+
+func evict(t tb, s *Store) Evicted {
+	t.Helper()
+	got, err := s.Evict(context.Background())
+	if err != nil {
+		t.Fatalf("evict: %v", err)
+	}
+	return got
+}
+
+// TestEvictionKeepsTheQuotaAndNothingElse stores, commits, holds and evicts at
+// random, and compares the keys of all pages with those that must be there.
+func TestEvictionKeepsTheQuotaAndNothingElse(t *testing.T) {
+	const quota = 40
+	s := openQuota(t, quota, nil)
+	rapid.Check(t, func(t *rapid.T) {
+		evictAll(t, s)
+		own := dumpSpaces(t, s, spacePage) // of earlier rounds
+		fetched := make(map[PageRef]bool)
+		local, remotes := volume.NewSegmentID(), []volume.SegmentID{volume.NewSegmentID(), volume.NewSegmentID()}
+		var hold *FetchedHold
+		held := make(map[PageRef]bool)
+		release := func() {
+			if hold != nil {
+				hold.Release()
+			}
+			hold = nil
+			clear(held)
+		}
+		defer release()
+		t.Repeat(map[string]func(*rapid.T){
+			"fetch": func(t *rapid.T) {
+				id, entries := rapid.SampledFrom(remotes).Draw(t, "segment"), somePages(t)
+				if err := s.StageFetched(id, entries); err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range entries {
+					fetched[PageRef{id, e.Idx}] = true
+				}
+			},
+			"stage": func(t *rapid.T) {
+				entries := somePages(t)
+				if err := s.Stage(local, entries); err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range entries {
+					own[string(keyPage(local, e.Idx))] = string(e.Page[:])
+				}
+			},
+			"commit": func(t *rapid.T) {
+				c := Change{Segment: volume.NewSegmentID(), Pages: somePages(t)}
+				if err := s.Apply(c); err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range c.Pages {
+					own[string(keyPage(c.Segment, e.Idx))] = string(e.Page[:])
+				}
+			},
+			"hold": func(t *rapid.T) {
+				if hold == nil {
+					hold = s.HoldFetched()
+				}
+				ref := PageRef{rapid.SampledFrom(remotes).Draw(t, "segment"), volume.PageIdx(rapid.Uint32Range(1, 30).Draw(t, "page"))}
+				has, err := hold.Add(ref.Segment, ref.Idx)
+				if err != nil || has && !fetched[ref] {
+					t.Fatalf("%v is here: %v, %v", ref, has, err)
+				}
+				held[ref] = true
+			},
+			"release": func(*rapid.T) { release() },
+			"evict": func(t *rapid.T) {
+				before := dumpSpaces(t, s, spacePage)
+				got := evict(t, s)
+				after := dumpSpaces(t, s, spacePage)
+				left, stay := 0, 0
+				for ref := range fetched {
+					key := keyPage(ref.Segment, ref.Idx)
+					_, was := before[string(key)]
+					_, is := after[string(key)]
+					if held[ref] && was {
+						stay++
+						if !is {
+							t.Fatalf("%v is held and gone", ref)
+						}
+					}
+					if is {
+						left++
+					}
+				}
+				if left != got.Left || left > max(quota, stay) || got.Removed != len(before)-len(after) {
+					t.Fatalf("evicted %+v; %d fetched pages are left, %d of %d keys, %d are held", got, left, len(after), len(before), stay)
+				}
+				if got.Removed > 0 && got.Left+got.Removed <= quota {
+					t.Fatalf("evicted %+v, under the quota", got)
+				}
+				for key, value := range own {
+					if after[key] != value {
+						t.Fatalf("page %x of this store alone is gone", key)
+					}
+				}
+			},
+		})
+	})
+}
+
+// evictAll removes all fetched pages.
+func evictAll(t tb, s *Store) {
+	t.Helper()
+	e := evictor{store: s, pages: make([]int32, len(s.fetched.used))}
+	for i := range e.pages {
+		e.pages[i] = -1
+	}
+	if err := errors.Join(e.eachFetched(context.Background(), e.gather), e.delete()); err != nil {
+		t.Fatalf("evict all: %v", err)
+	}
+}
+
+// TestTheLeastRecentlyUsedPartGoesFirst reads one of ten parts between fetches.
+func TestTheLeastRecentlyUsedPartGoesFirst(t *testing.T) {
+	told := 0
+	s := openQuota(t, 10*partPages, func() { told++ })
+	s.fetched.due.Store(s.fetched.quota) // as after a count
+	id := segmentOfParts(s, 11)
+	fetch := func(part volume.PageIdx) {
+		t.Helper()
+		if err := s.StageFetched(id, pages(part*partPages, part*partPages+partPages-1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for part := range volume.PageIdx(10) {
+		fetch(part + 1)
+		if _, err := s.Page(id, partPages); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told != 0 || s.NeedsEvict() {
+		t.Errorf("told %d times, although the quota is kept", told)
+	}
+	fetch(11)
+	if told != 1 || !s.NeedsEvict() {
+		t.Errorf("told %d times over the quota", told)
+	}
+	got := evict(t, s)
+	var left []volume.PageIdx
+	for part := range volume.PageIdx(11) {
+		has, err := s.HasPage(id, (part+1)*partPages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has {
+			left = append(left, part+1)
+		}
+	}
+	if want := []volume.PageIdx{1, 5, 6, 7, 8, 9, 10, 11}; !slices.Equal(left, want) || got != (Evicted{8 * partPages, 3 * partPages}) {
+		t.Errorf("evicted %+v; left are the parts %v, want %v", got, left, want)
+	}
+}
+
+// segmentOfParts gives a Segment of which the parts 1 to n have different hashes.
+func segmentOfParts(s *Store, n volume.PageIdx) volume.SegmentID {
+	for {
+		id, parts := volume.NewSegmentID(), make(map[int]bool)
+		for p := range n {
+			parts[s.fetched.part(PageRef{id, (p + 1) * partPages})] = true
+		}
+		if len(parts) == int(n) {
+			return id
+		}
+	}
+}
+
+// TestWhatIsHeldAfterItWasChosenStays holds a page while an eviction runs.
+func TestWhatIsHeldAfterItWasChosenStays(t *testing.T) {
+	s := openQuota(t, 10, nil)
+	id := volume.NewSegmentID()
+	if err := s.StageFetched(id, pages(1, 20, 0)); err != nil {
+		t.Fatal(err)
+	}
+	e := evictor{store: s, pages: make([]int32, len(s.fetched.used))}
+	if err := e.eachFetched(context.Background(), e.add); err != nil {
+		t.Fatal(err)
+	}
+	e.choose(20)
+	hold := s.HoldFetched()
+	defer hold.Release()
+	if has, err := hold.Add(id, 7); !has || err != nil {
+		t.Fatal(has, err)
+	}
+	if err := errors.Join(e.eachFetched(context.Background(), e.gather), e.delete()); err != nil {
+		t.Fatal(err)
+	}
+	if has, err := s.HasPage(id, 7); !has || err != nil || e.removed != 19 {
+		t.Errorf("page 7 is here: %v, %v; %d of 20 are gone", has, err, e.removed)
+	}
+}
