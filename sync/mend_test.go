@@ -62,6 +62,8 @@ func TestADamagedInlineCommitIsReadFromTheBucket(t *testing.T) {
 				b.must(err)
 				bucket.SetObject(volume.CommitKey(v, tt.lsn), other.Bytes)
 			}
+			snap := b.head.State().Snapshot
+			b.must(b.remote.Prefetch(t.Context(), snap.Point(), snap.Root(), []volume.PageIdx{1, 2})) // it leaves that page out
 			b.wantContent("one", "two")
 			got, err := b.store.Commit(v, tt.lsn)
 			if tt.mended && (err != nil || !bytes.Equal(got.Bytes, was.Bytes)) || !tt.mended && !errors.Is(err, volume.ErrCorrupt) {
