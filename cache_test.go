@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"graft"
 	"graft/internal/faultbucket"
@@ -87,7 +88,11 @@ func TestTheCacheQuotaIsKeptInTheBackground(t *testing.T) {
 		if p.Present <= quota {
 			break
 		}
-		<-done
+		select {
+		case <-done:
+		case <-time.After(time.Minute): // it would hang
+			t.Fatalf("%d pages are here, of a quota of %d", p.Present, quota)
+		}
 	}
 	readPages(t, b, n)
 	if _, err := b.Hydrate(ctx); !errors.Is(err, graft.ErrQuota) {

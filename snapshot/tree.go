@@ -290,6 +290,14 @@ func (n *node) scanOver(ctx context.Context, o *node, height int, first volume.L
 	if z := n.lazy.Load(); height == 0 || z != nil && z.remote != nil {
 		return n.scan(ctx, height, first, fn)
 	}
+	return n.pairs(ctx, o, height, first, func(a, b *node, at volume.LeafIdx) error {
+		return a.scanOver(ctx, b, height-1, at, fn)
+	})
+}
+
+// pairs calls fn with each child of n, that of o in its place, and the first leaf
+// that they cover. It loads children.
+func (n *node) pairs(ctx context.Context, o *node, height int, first volume.LeafIdx, fn func(a, b *node, at volume.LeafIdx) error) error {
 	a, err := n.loadChildren(ctx, height, first)
 	if err != nil {
 		return err
@@ -299,7 +307,7 @@ func (n *node) scanOver(ctx context.Context, o *node, height int, first volume.L
 		return err
 	}
 	for i := range a {
-		if err := a[i].scanOver(ctx, b[i], height-1, first+volume.LeafIdx(i)*leavesAt(height-1), fn); err != nil {
+		if err := fn(a[i], b[i], first+volume.LeafIdx(i)*leavesAt(height-1)); err != nil {
 			return err
 		}
 	}
@@ -473,20 +481,9 @@ func (n *node) diff(ctx context.Context, o *node, height int, first volume.LeafI
 	if height == 0 {
 		return fn(first)
 	}
-	a, err := n.loadChildren(ctx, height, first)
-	if err != nil {
-		return err
-	}
-	b, err := o.loadChildren(ctx, height, first)
-	if err != nil {
-		return err
-	}
-	for i := range a {
-		if err := a[i].diff(ctx, b[i], height-1, first+volume.LeafIdx(i)*leavesAt(height-1), fn); err != nil {
-			return err
-		}
-	}
-	return nil
+	return n.pairs(ctx, o, height, first, func(a, b *node, at volume.LeafIdx) error {
+		return a.diff(ctx, b, height-1, at, fn)
+	})
 }
 
 // raised gives the tree n of height from as one of height to.

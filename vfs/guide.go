@@ -37,7 +37,7 @@ const (
 // given up when the transaction ends. SQLite calls it one call at a time.
 type guide struct {
 	running sync.WaitGroup
-	cancel  context.CancelFunc // of what is fetched for the open transaction; nil when nothing is
+	cancels []context.CancelFunc // of what was fetched for the open transaction
 
 	path  [pathLength]graft.PageIdx // interior pages that were read, newest first
 	leafs [2]graft.PageIdx          // leaf read last, of an index and of a table
@@ -224,13 +224,7 @@ func (g *guide) fetch(f *file, pages []graft.PageIdx) {
 		g.asked[p] = true
 	}
 	ctx, cancel := context.WithCancel(f.context())
-	before := g.cancel
-	g.cancel = func() {
-		cancel()
-		if before != nil {
-			before()
-		}
-	}
+	g.cancels = append(g.cancels, cancel)
 	r := f.reader.Clone()
 	g.running.Go(func() {
 		defer r.Close()
@@ -241,9 +235,9 @@ func (g *guide) fetch(f *file, pages []graft.PageIdx) {
 
 // end gives up what is fetched ahead: the transaction is over.
 func (g *guide) end() {
-	if g.cancel != nil {
-		g.cancel()
-		g.running.Wait()
+	for _, cancel := range g.cancels {
+		cancel()
 	}
+	g.running.Wait()
 	*g = guide{row: -1}
 }

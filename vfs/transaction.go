@@ -52,6 +52,9 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 	return nil
 }
 
+// missed foresees what follows a page that is going to be fetched.
+func (f *file) missed(p graft.PageIdx) { f.guide.missed(f, p) }
+
 // pin shows the newest Snapshot, under another change counter if its content is
 // not what the connection last saw, and under another schema cookie, when one is
 // read, if it is of another Graft.
@@ -60,7 +63,7 @@ func (f *file) pin() {
 	f.stats.begin(f.interrupt())
 	f.reader = f.graft.Reader()
 	if f.foresees {
-		f.reader.OnMiss(func(p graft.PageIdx) { f.guide.missed(f, p) })
+		f.reader.OnMiss(f.missed)
 	}
 	if f.shown != nil && f.shown.SameContent(f.reader) {
 		return
@@ -111,7 +114,9 @@ func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
 		f.writer, f.reversing = nil, false
 	}
 	if level == sqlite3vfs.LOCK_NONE && f.reader != nil {
-		f.guide.end()
+		if f.foresees {
+			f.guide.end()
+		}
 		f.reader.Close()
 		f.reader = nil
 	}

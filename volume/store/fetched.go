@@ -36,6 +36,8 @@ type fetched struct {
 	clock atomic.Uint32   // goes up with each StageFetched
 	used  []atomic.Uint32 // by part: the clock when it was used last
 
+	evicting sync.Mutex // held by Evict, taken before mu
+
 	mu struct { // taken before writing; held while pages are evicted
 		sync.Mutex
 		holds map[*FetchedHold]struct{}
@@ -110,12 +112,15 @@ type Evicted struct {
 // Evict removes fetched pages when they are more than the quota, until an eighth of
 // it is free: the least recently used ones, as far as that is known, but none that
 // is held. Reads, commits and fetches go on; what is fetched meanwhile is not seen.
-// Only one runs at a time, and no Sweep beside it. Without a quota it does nothing.
+// A second one waits for the first. What a Sweep beside it removes counts as left.
+// Without a quota it does nothing.
 func (s *Store) Evict(ctx context.Context) (Evicted, error) {
 	f := &s.fetched
 	if f.quota == 0 {
 		return Evicted{}, nil
 	}
+	f.evicting.Lock()
+	defer f.evicting.Unlock()
 	before := f.count.Load()
 	e := evictor{store: s, pages: make([]int32, len(f.used))}
 	if err := e.eachFetched(ctx, e.add); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -29,6 +30,29 @@ func evict(t tb, s *Store) Evicted {
 		t.Fatalf("evict: %v", err)
 	}
 	return got
+}
+
+// TestEvictionsAtOnceCountRight has none count pages that another is about to
+// remove.
+func TestEvictionsAtOnceCountRight(t *testing.T) {
+	const quota = 40
+	s := openQuota(t, quota, nil)
+	for range 20 {
+		for i := range 40 {
+			if err := s.StageFetched(volume.NewSegmentID(), pages(1, 3, uint64(i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var running sync.WaitGroup
+		for range 4 {
+			running.Go(func() {
+				if got, err := s.Evict(context.Background()); err != nil || got.Left > quota {
+					t.Errorf("%d pages are left, %v", got.Left, err)
+				}
+			})
+		}
+		running.Wait()
+	}
 }
 
 // TestEvictionKeepsTheQuotaAndNothingElse stores, commits, holds and evicts at
