@@ -198,8 +198,8 @@ func (d *directory) RemoteStats() RemoteStats {
 }
 
 // Stats counts requests to the bucket and pages that were read, by everybody in the
-// process, since the data directory was opened. Nothing resets it: take two and
-// subtract.
+// process, since the data directory was opened. The pages of a Reader count when it
+// is closed. Nothing resets it: take two and subtract.
 func (d *directory) Stats() Stats {
 	s := d.heads.Stats()
 	if d.bucket == nil {

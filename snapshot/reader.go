@@ -25,6 +25,7 @@ type Reader struct {
 	closed atomic.Bool
 	ahead  readAhead
 	onMiss func(volume.PageIdx)
+	pages  meter.Pages // that were read; the store's count has them from Close on
 }
 
 // OnMiss has fn called with each page that is going to be fetched, before that:
@@ -47,6 +48,7 @@ func (r *Reader) Prefetch(ctx context.Context, pages []volume.PageIdx) error {
 func (r *Reader) Close() {
 	if !r.closed.Swap(true) {
 		r.ahead.close()
+		r.head.heads.pages.AddPages(&r.pages)
 		r.head.unpin(r.snap)
 	}
 }
@@ -131,10 +133,10 @@ func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page)
 	return page, nil
 }
 
-// count notes where a page came from, for who reads it and for the store.
+// count notes where a page came from, for the statement and for the Reader.
 func (r *Reader) count(ctx context.Context, from meter.Origin) {
 	meter.Of(ctx).Page(from)
-	r.head.heads.pages.Page(from)
+	r.pages.Page(from)
 }
 
 // Local gives page p if that takes no request, or nil.

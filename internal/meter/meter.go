@@ -75,7 +75,7 @@ func (s Stats) TransferDollars() float64 { return float64(s.BytesIn) * priceByte
 
 // Meter adds up Stats. The zero value is empty. It is safe for concurrent use.
 type Meter struct {
-	pages [origins]atomic.Int64
+	pages Pages
 
 	mu struct {
 		sync.Mutex
@@ -100,7 +100,23 @@ func (m *Meter) Stats() Stats {
 }
 
 // Page counts a page.
-func (m *Meter) Page(from Origin) { m.pages[from].Add(1) }
+func (m *Meter) Page(from Origin) { m.pages.Page(from) }
+
+// AddPages counts the pages of p.
+func (m *Meter) AddPages(p *Pages) {
+	for from := range p {
+		if n := p[from].Load(); n > 0 {
+			m.pages[from].Add(n)
+		}
+	}
+}
+
+// Pages counts pages by origin. It is safe for concurrent use; one that many use at
+// once is slow.
+type Pages [origins]atomic.Int64
+
+// Page counts a page.
+func (p *Pages) Page(from Origin) { p[from].Add(1) }
 
 // begin counts a request that is to read so many bytes, if b has room for it, and
 // gives its place in the longest chain.
