@@ -70,7 +70,7 @@ func (r *Remote) needsCheckpoint(c *volume.Commit, own volume.PageTable) bool {
 
 // addCheckpoint writes a checkpoint of c, whose pages lie as own says, and lets c
 // name it. Chunks of leaves that did not change since the last checkpoint stay
-// where they are.
+// where they are, unless all of them are small.
 func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit, own volume.PageTable, bundle []volume.BundledPage, p *prepared) error {
 	recent := c.Since.With(own)
 	kept, changed, err := l.chunks(ctx, recent, c.SinceKept)
@@ -142,15 +142,20 @@ func (l lineage) oldChunks(ctx context.Context, next map[volume.LeafIdx]volume.P
 	if err != nil || c == nil {
 		return nil, err
 	}
+	all := l.parent.hasChunks(ctx, c)
 	var mixed []volume.LeafIdx
 	for _, ch := range c.Chunks {
-		first := volume.PageCount(ch.Leaf) * volume.LeafPages
-		cut := first+volume.LeafPages > count && count < c.PageCount
-		_, changes := next[ch.Leaf]
+		changes := false
+		for n := range ch.All() {
+			_, has := next[n]
+			changes = changes || has
+		}
+		first, end := uint64(ch.Leaf)*volume.LeafPages, (uint64(ch.Leaf)+uint64(ch.Leaves))*volume.LeafPages
+		cut := end > uint64(count) && count < c.PageCount
 		switch {
-		case first >= count: // all of it is cut off
-		case cut || changes:
-			mixed = append(mixed, ch.Leaf)
+		case first >= uint64(count): // all of it is cut off
+		case all || cut || changes:
+			mixed = slices.AppendSeq(mixed, ch.All())
 		default:
 			kept = append(kept, ch)
 		}
@@ -166,6 +171,26 @@ func (l lineage) oldChunks(ctx context.Context, next map[volume.LeafIdx]volume.P
 		next[n] = old.Truncated(count).With(next[n])
 	}
 	return kept, nil
+}
+
+// maxRewritten is how many bytes of chunks a checkpoint writes again at most that
+// are as they were, so that they lie with its root and take no request.
+const maxRewritten = 64 << 10
+
+// hasChunks tells whether a checkpoint has chunks of few bytes, and all are here.
+func (x *index) hasChunks(ctx context.Context, c *volume.Checkpoint) bool {
+	bytes := int64(0)
+	for i := range c.Chunks {
+		if bytes += c.Chunks[i].Length; bytes > maxRewritten {
+			return false
+		}
+	}
+	for i := range c.Chunks {
+		if _, err := x.r.object(ctx, x.partOf(&c.Chunks[i]), false); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // bundle chooses the pages that a reader of SQLite wants first, as far as they

@@ -118,7 +118,7 @@ func TestAHostileCheckpointTellsItsPlace(t *testing.T) {
 	for name, object := range map[string]func(k volume.CheckpointKey) (object []byte, root int64){
 		"root": func(volume.CheckpointKey) ([]byte, int64) { return []byte("headerAB" + "no root"), 8 },
 		"chunk": func(k volume.CheckpointKey) ([]byte, int64) {
-			kept := []volume.Chunk{{Leaf: 1, Object: k, Offset: 8, Length: int64(len(chunk)), Sum: volume.HashOf(chunk), Pages: 9}}
+			kept := []volume.Chunk{{Leaf: 1, Leaves: 1, Object: k, Offset: 8, Length: int64(len(chunk)), Sum: volume.HashOf(chunk), Pages: 9}}
 			_, built, ref, err := volume.BuildCheckpoint(volume.Checkpoint{Key: k, PageCount: 900}, kept, func(func(volume.LeafIdx, volume.PageTable) bool) {})
 			if err != nil {
 				t.Fatal(err)

@@ -30,14 +30,22 @@ type index struct {
 
 	mu struct {
 		sync.Mutex
-		checkpoint *volume.Checkpoint // once it is loaded
-		chunks     map[volume.LeafIdx]volume.PageTable
+		checkpoint *volume.Checkpoint                  // once it is loaded
+		chunks     map[volume.LeafIdx]volume.PageTable // by their first leaf
 	}
 }
 
-// maxChunks is how many decoded chunks an index keeps. It forgets all of them
-// then, for those in use come back at once.
-const maxChunks = 256
+const (
+	// maxChunks is how many decoded chunks an index keeps. It forgets all of them
+	// then, for those in use come back at once.
+	maxChunks = 64
+	// wholeCheckpoint is how large a checkpoint is at most that is read as a whole,
+	// chunks and root.
+	wholeCheckpoint = 256 << 10
+	// chunksAround is how many bytes of chunks are read along with one that is
+	// missing: it takes no request more, and saves one for nearly each page.
+	chunksAround = 256 << 10
+)
 
 // newIndex gives the index of a commit, which is ErrCorrupt if it was not pushed.
 func newIndex(r *Remote, rec volume.Record) (*index, error) {
@@ -198,7 +206,7 @@ func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint,
 		return c, nil
 	}
 	root := part{x.at, place{ref.Key(), ref.Offset, ref.Length, ref.Sum}}
-	b, err := x.r.object(ctx, root, fetch)
+	b, err := x.r.objectBy(ctx, root, fetch, func(ctx context.Context) ([]byte, error) { return x.getRoot(ctx, root) })
 	if err != nil {
 		return nil, err
 	}
@@ -211,14 +219,40 @@ func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint,
 	return c, nil
 }
 
+// getRoot reads the root of a checkpoint, and the chunks in front of it where that
+// is not much.
+func (x *index) getRoot(ctx context.Context, root part) ([]byte, error) {
+	end := root.offset + root.length
+	if end > wholeCheckpoint {
+		return x.r.getObject(ctx, root)
+	}
+	s := span{root.key, 0, end, []part{root}}
+	whole := root
+	whole.offset, whole.length = 0, end
+	object, err := x.r.get(ctx, whole, "read checkpoint")
+	if err != nil {
+		return nil, err
+	}
+	b := s.of(root, object)
+	if err := x.r.checkPart(root, b); err != nil {
+		return nil, err
+	}
+	parts := map[volume.Hash][]byte{root.sum: b}
+	if c, err := volume.DecodeCheckpoint(x.rec.Commit.Checkpoint, b); err == nil { // the caller says why not
+		for i := range c.Chunks {
+			if ch := x.partOf(&c.Chunks[i]); ch.key == root.key && ch.offset+ch.length <= end && x.r.checkPart(ch, s.of(ch, object)) == nil {
+				parts[ch.sum] = s.of(ch, object)
+			}
+		}
+	}
+	if err := x.r.store.PutObjects(parts); err != nil {
+		x.r.log.Warn("keep fetched page index", "key", root.key, "error", err) // it is right, whatever the disk
+	}
+	return b, nil
+}
+
 // chunk gives what the checkpoint says of leaf n.
 func (x *index) chunk(ctx context.Context, n volume.LeafIdx, fetch bool) (volume.PageTable, error) {
-	x.mu.Lock()
-	t, ok := x.mu.chunks[n]
-	x.mu.Unlock()
-	if ok {
-		return t, nil
-	}
 	c, err := x.checkpoint(ctx, fetch)
 	if err != nil || c == nil {
 		return volume.PageTable{}, err
@@ -227,11 +261,38 @@ func (x *index) chunk(ctx context.Context, n volume.LeafIdx, fetch bool) (volume
 	if ch == nil {
 		return volume.PageTable{}, nil
 	}
-	b, err := x.r.object(ctx, x.partOf(ch), fetch)
+	x.mu.Lock()
+	t, ok := x.mu.chunks[ch.Leaf]
+	x.mu.Unlock()
+	if ok {
+		return t.Leaf(n), nil
+	}
+	b, err := x.r.object(ctx, x.partOf(ch), false)
+	if errors.Is(err, snapshot.ErrAbsent) && fetch {
+		if err = x.loadChunks(ctx, x.around(c, n)); err == nil {
+			b, err = x.r.object(ctx, x.partOf(ch), true)
+		}
+	}
 	if err != nil {
 		return volume.PageTable{}, err
 	}
-	return x.decode(ch, b)
+	if t, err = x.decode(ch, b); err != nil {
+		return t, err
+	}
+	return t.Leaf(n), nil
+}
+
+// around gives a leaf of each chunk that lies near that of leaf n in its object.
+func (x *index) around(c *volume.Checkpoint, n volume.LeafIdx) []volume.LeafIdx {
+	wanted := c.Chunk(n)
+	var near []volume.LeafIdx
+	for i := range c.Chunks {
+		ch := &c.Chunks[i]
+		if from, to := min(ch.Offset, wanted.Offset), max(ch.Offset+ch.Length, wanted.Offset+wanted.Length); ch.Object == wanted.Object && to-from <= chunksAround/2 {
+			near = append(near, ch.Leaf)
+		}
+	}
+	return near
 }
 
 // partOf says where a chunk lies.
@@ -264,11 +325,13 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 	var absent, others []part
 	led := newLed(x.r.objects)
 	defer led.giveUp()
+	seen := make(map[*volume.Chunk]bool)
 	for _, n := range leaves {
 		ch := c.Chunk(n)
-		if ch == nil {
+		if ch == nil || seen[ch] {
 			continue
 		}
+		seen[ch] = true
 		_, err := x.r.object(ctx, x.partOf(ch), false)
 		switch p := x.partOf(ch); {
 		case !errors.Is(err, snapshot.ErrAbsent):
@@ -335,7 +398,7 @@ func (x *index) leaves(ctx context.Context) ([]volume.LeafIdx, error) {
 		return all, err
 	}
 	for i := range c.Chunks {
-		all = append(all, c.Chunks[i].Leaf)
+		all = slices.AppendSeq(all, c.Chunks[i].All())
 	}
 	slices.Sort(all)
 	return slices.Compact(all), nil

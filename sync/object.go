@@ -16,13 +16,14 @@ import (
 	"graft/volume/store"
 )
 
-// part is a range of an object that a commit names by its SHA-256.
+// part is a range of an object that a commit leads to.
 type part struct {
 	at snapshot.Point // the commit
 	place
 }
 
-// place says where a part lies, and what it must be.
+// place says where a part lies, and what it must be: by its SHA-256, unless it is a
+// frame.
 type place struct {
 	key    string
 	offset int64
@@ -30,9 +31,15 @@ type place struct {
 	sum    volume.Hash
 }
 
-// object gives a part, of the local store or else of the bucket, and keeps it.
-// Without fetch it makes no request: ErrAbsent tells that it would take one.
+// object gives a part that has a SHA-256, of the local store or else of the bucket,
+// and keeps it. Without fetch it makes no request: ErrAbsent tells that it would
+// take one.
 func (r *Remote) object(ctx context.Context, p part, fetch bool) ([]byte, error) {
+	return r.objectBy(ctx, p, fetch, func(ctx context.Context) ([]byte, error) { return r.getObject(ctx, p) })
+}
+
+// objectBy is object with another way to get it from the bucket.
+func (r *Remote) objectBy(ctx context.Context, p part, fetch bool, get func(context.Context) ([]byte, error)) ([]byte, error) {
 	b, err := r.store.Object(p.sum)
 	if !errors.Is(err, store.ErrNotFound) {
 		return b, err
@@ -43,19 +50,22 @@ func (r *Remote) object(ctx context.Context, p part, fetch bool) ([]byte, error)
 	if r.bucket == nil {
 		return nil, ErrNoRemote
 	}
-	return r.objects.do(ctx, p.place, func(ctx context.Context) ([]byte, error) {
-		b, err := r.get(ctx, p, "read page index")
-		if err != nil {
-			return nil, err
-		}
-		if err := r.checkPart(p, b); err != nil {
-			return nil, err
-		}
-		if err := r.store.PutObject(p.sum, b); err != nil {
-			r.log.Warn("keep fetched page index", "key", p.key, "error", err) // it is right, whatever the disk
-		}
-		return b, nil
-	})
+	return r.objects.do(ctx, p.place, get)
+}
+
+// getObject gets a part from the bucket, verifies and keeps it.
+func (r *Remote) getObject(ctx context.Context, p part) ([]byte, error) {
+	b, err := r.get(ctx, p, "read page index")
+	if err != nil {
+		return nil, err
+	}
+	if err := r.checkPart(p, b); err != nil {
+		return nil, err
+	}
+	if err := r.store.PutObject(p.sum, b); err != nil {
+		r.log.Warn("keep fetched page index", "key", p.key, "error", err) // it is right, whatever the disk
+	}
+	return b, nil
 }
 
 // get reads the bytes of a part, which must be there.
@@ -145,21 +155,24 @@ func (r *Remote) getSpans(ctx context.Context, spans []span, fn func(s span, b [
 	if r.bucket == nil {
 		return ErrNoRemote
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, each := errgroup.WithContext(ctx)
 	g.SetLimit(maxRequests)
 	for _, s := range spans {
-		if ctx.Err() != nil {
+		if each.Err() != nil {
 			break
 		}
 		g.Go(func() error {
 			whole := s.parts[0]
 			whole.offset, whole.length = s.offset, s.end-s.offset
-			b, err := r.get(ctx, whole, "read")
+			b, err := r.get(each, whole, "read")
 			if err != nil {
 				return err
 			}
 			return fn(s, b)
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx) // with which nothing began
 }

@@ -184,7 +184,7 @@ func (r *Remote) writeSegment(w io.Writer, id volume.SegmentID, plan snapshot.Ro
 // readPages sends the pages of a rollup in ascending order, some at a time, until
 // done is closed.
 func (r *Remote) readPages(plan snapshot.Rollup, pages chan<- []volume.PageEntry, done <-chan struct{}) error {
-	for refs := range slices.Chunk(pageRefs(plan), 4*volume.FramePages) {
+	for refs := range slices.Chunk(pageRefs(plan), 16*volume.FramePages) {
 		entries := make([]volume.PageEntry, len(refs))
 		for i, ref := range refs {
 			page, err := r.store.Page(plan.Sources[ref.source].Segment, ref.idx)
@@ -232,7 +232,7 @@ func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Ro
 		wrote := further(meterOf(ctx).moved)
 		err := r.bucket.Upload(ctx, seg.ID.Key(), func(w io.Writer) error {
 			_, got, err := r.writeSegment(w, seg.ID, plan, wrote)
-			if err == nil && (got.Footer != seg.Footer || !slices.Equal(got.Frames.Sums(), seg.Frames.Sums())) {
+			if err == nil && (got.Footer != seg.Footer || !got.Frames.Equal(seg.Frames)) {
 				err = fmt.Errorf("%w: segment %s comes out otherwise than it was pushed", volume.ErrCorrupt, seg.ID) // and nothing is put
 			}
 			return err

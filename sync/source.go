@@ -82,7 +82,7 @@ func (x *index) keepBundle(c *volume.Checkpoint) {
 
 // partOf gives the part that a frame is.
 func partOf(at snapshot.Point, a *volume.Address) part {
-	return part{at, place{a.Source.Key(), a.Offset, a.Length, a.Sum}}
+	return part{at, place{key: a.Source.Key(), offset: a.Offset, length: a.Length}}
 }
 
 // frame gets a frame, verifies it and stores its pages.

@@ -20,7 +20,7 @@ import (
 //	     4     1  kind 'H' (checkpoint)
 //	     5     1  version, 1
 //	     6     2  zero
-//	     8        the chunks that are new, each a PageTable record
+//	     8        the chunks that are new, each an LZ4 block of a PageTable record
 //	              the CheckpointRoot record
 //
 // A commit names the root by offset, length and SHA-256, the root each chunk. The
@@ -63,14 +63,30 @@ type CheckpointRef struct {
 	Sum    Hash  // of the root record
 }
 
-// Chunk says where the PageTable of one leaf lies.
+// Chunk says where the PageTable of some leaves in a row lies, each of which has a
+// written page.
 type Chunk struct {
-	Leaf   LeafIdx
+	Leaf   LeafIdx // the first
+	Leaves int
 	Object CheckpointKey
 	Offset int64 // bytes from the start of the object
 	Length int64 // bytes
-	Sum    Hash  // of the record
+	Sum    Hash  // of these bytes
 	Pages  int   // written pages in it
+}
+
+// last is the last leaf of ch.
+func (ch *Chunk) last() LeafIdx { return ch.Leaf + LeafIdx(ch.Leaves) - 1 }
+
+// All yields the leaves of ch.
+func (ch *Chunk) All() iter.Seq[LeafIdx] {
+	return func(yield func(LeafIdx) bool) {
+		for i := range ch.Leaves {
+			if !yield(ch.Leaf + LeafIdx(i)) {
+				return
+			}
+		}
+	}
 }
 
 // BundledPage is a page that lies in a checkpoint itself, with the Segment whose
@@ -85,31 +101,33 @@ type BundledPage struct {
 type Checkpoint struct {
 	Key       CheckpointKey
 	PageCount PageCount
-	Chunks    []Chunk       // of every leaf with a written page, ascending
+	Chunks    []Chunk       // of all leaves with a written page, ascending
 	Bundle    []BundledPage // ascending
 }
 
-// Chunk gives the chunk of leaf n, or nil when none of its pages was written.
+// Chunk gives the chunk with leaf n, or nil when none of its pages was written.
 func (c *Checkpoint) Chunk(n LeafIdx) *Chunk {
-	i, ok := c.search(n)
-	if !ok {
+	i := c.search(n)
+	if i == len(c.Chunks) || c.Chunks[i].Leaf > n {
 		return nil
 	}
 	return &c.Chunks[i]
 }
 
-// NextLeaf gives the lowest leaf from n on that has a chunk, and whether there is
+// NextLeaf gives the lowest leaf from n on that is in a chunk, and whether there is
 // one.
 func (c *Checkpoint) NextLeaf(n LeafIdx) (next LeafIdx, ok bool) {
-	i, _ := c.search(n)
+	i := c.search(n)
 	if i == len(c.Chunks) {
 		return 0, false
 	}
-	return c.Chunks[i].Leaf, true
+	return max(n, c.Chunks[i].Leaf), true
 }
 
-func (c *Checkpoint) search(n LeafIdx) (int, bool) {
-	return slices.BinarySearchFunc(c.Chunks, n, func(c Chunk, n LeafIdx) int { return cmp.Compare(c.Leaf, n) })
+// search gives the number of the first chunk that does not end before leaf n.
+func (c *Checkpoint) search(n LeafIdx) int {
+	i, _ := slices.BinarySearchFunc(c.Chunks, n, func(c Chunk, n LeafIdx) int { return cmp.Compare(c.last(), n) })
+	return i
 }
 
 // Bundled gives page p if it is bundled.
@@ -121,14 +139,30 @@ func (c *Checkpoint) Bundled(p PageIdx) (BundledPage, bool) {
 	return c.Bundle[i], true
 }
 
-// EncodeChunk gives the record of a chunk of a checkpoint of Volume home: the
-// pages of one leaf, of which there is one at least. A lost record can be rebuilt
-// from the commits.
+// EncodeChunk gives a chunk of a checkpoint of Volume home: the pages of some
+// leaves, of which there is one at least. A lost chunk can be rebuilt from the
+// commits.
 func EncodeChunk(home VolumeID, t PageTable) ([]byte, error) {
 	if err := t.validate(); err != nil {
 		return nil, err
 	}
-	return EncodeRecord(KindPageTable, t.toProto(home))
+	record, err := EncodeRecord(KindPageTable, t.toProto(home))
+	if err != nil {
+		return nil, err
+	}
+	return compressChunk(record)
+}
+
+func compressChunk(record []byte) ([]byte, error) {
+	if len(record) > maxChunkRecord {
+		return nil, fmt.Errorf("graft: chunk of %d bytes is over the limit of %d", len(record), maxChunkRecord)
+	}
+	b := make([]byte, lz4.CompressBlockBound(len(record)))
+	n, err := lz4.CompressBlock(record, b, nil)
+	if err != nil {
+		return nil, fmt.Errorf("compress chunk: %w", err)
+	}
+	return b[:n], nil
 }
 
 // DecodeChunk verifies the bytes of chunk ch and gives its pages. It returns
@@ -137,8 +171,13 @@ func DecodeChunk(ch Chunk, b []byte) (PageTable, error) {
 	if len(b) > MaxChunkSize || int64(len(b)) != ch.Length || HashOf(b) != ch.Sum {
 		return PageTable{}, fmt.Errorf("%w: chunk of leaf %d: hash of %d bytes", ErrCorrupt, ch.Leaf, len(b))
 	}
+	record := make([]byte, maxChunkRecord)
+	n, err := lz4.UncompressBlock(b, record)
+	if err != nil {
+		return PageTable{}, fmt.Errorf("%w: chunk of leaf %d: %w", ErrCorrupt, ch.Leaf, err)
+	}
 	var m graftpb.PageTable
-	if err := DecodeRecord(KindPageTable, b, &m); err != nil {
+	if err := DecodeRecord(KindPageTable, record[:n], &m); err != nil {
 		return PageTable{}, err
 	}
 	// The Volume that the record does not name is that of the object it lies in,
@@ -147,33 +186,32 @@ func DecodeChunk(ch Chunk, b []byte) (PageTable, error) {
 	if err != nil {
 		return PageTable{}, err
 	}
-	if t.Leaf(ch.Leaf).Len() != t.Len() || t.Len() != ch.Pages {
-		return PageTable{}, fmt.Errorf("%w: chunk of leaf %d has %d pages, %d of that leaf, instead of %d",
-			ErrCorrupt, ch.Leaf, t.Len(), t.Leaf(ch.Leaf).Len(), ch.Pages)
+	if !slices.Equal(slices.Collect(t.Leaves()), slices.Collect(ch.All())) || t.Len() != ch.Pages {
+		return PageTable{}, fmt.Errorf("%w: chunk of %d leaves from leaf %d has %d pages instead of %d, or of others", ErrCorrupt, ch.Leaves, ch.Leaf, t.Len(), ch.Pages)
 	}
 	return t, nil
 }
 
 // BuildCheckpoint makes a checkpoint and its object: the chunks in kept lie in
 // older checkpoints and are of leaves that are as they were there, changed gives
-// the leaves that are new, where one without pages stands for none; no leaf is in
-// both. It gives what a commit says of it. What [DecodeCheckpoint] would refuse is
+// the leaves that are new, in order, where one without pages stands for none; no
+// leaf is in both. It gives what a commit says of it. What [DecodeCheckpoint] would refuse is
 // an error.
 func BuildCheckpoint(c Checkpoint, kept []Chunk, changed iter.Seq2[LeafIdx, PageTable]) (*Checkpoint, []byte, CheckpointRef, error) {
 	object := []byte{magic[0], magic[1], magic[2], magic[3], kindCheckpointObject, formatVersion, 0, 0}
 	c.Chunks = slices.Clone(kept)
 	for n, t := range changed {
-		if t.Len() == 0 {
-			continue
-		}
 		if t.Leaf(n).Truncated(c.PageCount).Len() != t.Len() {
 			return nil, nil, CheckpointRef{}, fmt.Errorf("%w: leaf %d of a checkpoint of %d pages has pages of others", ErrCorrupt, n, c.PageCount)
 		}
+	}
+	for ch, t := range packed(c.Key.Volume, changed) {
 		b, err := EncodeChunk(c.Key.Volume, t)
 		if err != nil {
 			return nil, nil, CheckpointRef{}, err
 		}
-		c.Chunks = append(c.Chunks, Chunk{Leaf: n, Object: c.Key, Offset: int64(len(object)), Length: int64(len(b)), Sum: HashOf(b), Pages: t.Len()})
+		ch.Object, ch.Offset, ch.Length, ch.Sum = c.Key, int64(len(object)), int64(len(b)), HashOf(b)
+		c.Chunks = append(c.Chunks, ch)
 		object = append(object, b...)
 	}
 	slices.SortFunc(c.Chunks, func(a, b Chunk) int { return cmp.Compare(a.Leaf, b.Leaf) })
@@ -186,6 +224,40 @@ func BuildCheckpoint(c Checkpoint, kept []Chunk, changed iter.Seq2[LeafIdx, Page
 		return nil, nil, CheckpointRef{}, fmt.Errorf("build checkpoint: %w", err)
 	}
 	return &c, append(object, root...), ref, nil
+}
+
+// chunkSize is about how many bytes of addresses, before they are compressed, go
+// into a chunk: so many pages that a reader seldom needs two, and so few that one
+// that needs them all in pieces does not read much in vain.
+const chunkSize = 16 << 10
+
+// packed gives chunks of leaves that follow one another, as many as fit.
+func packed(home VolumeID, leaves iter.Seq2[LeafIdx, PageTable]) iter.Seq2[Chunk, PageTable] {
+	return func(yield func(Chunk, PageTable) bool) {
+		var ch Chunk
+		var all PageTable
+		size := 0
+		for n, t := range leaves {
+			if t.Len() == 0 {
+				continue
+			}
+			more := t.EncodedSize(home)
+			if ch.Leaves > 0 && (n != ch.last()+1 || size+more > chunkSize) {
+				if !yield(ch, all) {
+					return
+				}
+				ch, all, size = Chunk{}, PageTable{}, 0
+			}
+			if ch.Leaves == 0 {
+				ch.Leaf = n
+			}
+			ch.Leaves, ch.Pages, size = ch.Leaves+1, ch.Pages+t.Len(), size+more
+			all = all.With(t)
+		}
+		if ch.Leaves > 0 {
+			yield(ch, all)
+		}
+	}
 }
 
 // RebuildCheckpoint makes the object of a checkpoint again from its root record and
@@ -233,16 +305,17 @@ func encodeCheckpoint(c *Checkpoint) ([]byte, error) {
 		m.ChunkLength = append(m.ChunkLength, uint32(ch.Length))
 		m.ChunkSha256 = append(m.ChunkSha256, ch.Sum[:]...)
 		m.ChunkPages = append(m.ChunkPages, uint32(ch.Pages))
-		next = ch.Leaf + 1
+		m.ChunkLeaves = append(m.ChunkLeaves, uint32(ch.Leaves))
+		next = ch.last() + 1
 	}
 	var lz lz4.Compressor
-	for part := range slices.Chunk(c.Bundle, FramePages) {
+	for part := range slices.Chunk(c.Bundle, maxFramePages) {
 		entries := make([]PageEntry, len(part))
 		for i, b := range part {
 			entries[i] = b.PageEntry
 			m.BundleSegments = append(m.BundleSegments, b.Segment[:]...)
 		}
-		frame, err := encodeFrame(&lz, entries)
+		frame, err := encodeBlock(&lz, entries)
 		if err != nil {
 			return nil, err
 		}
@@ -288,21 +361,23 @@ func (c *Checkpoint) chunksFromProto(m *graftpb.CheckpointRoot) error {
 		return err
 	}
 	n := len(m.ChunkGap)
-	if len(m.ChunkObject) != n || len(m.ChunkOffset) != n || len(m.ChunkLength) != n || len(m.ChunkPages) != n || len(m.ChunkSha256) != n*len(Hash{}) {
-		return fmt.Errorf("%w: checkpoint of %d chunks: %d objects, %d offsets, %d lengths, %d counts, %d hash bytes",
-			ErrCorrupt, n, len(m.ChunkObject), len(m.ChunkOffset), len(m.ChunkLength), len(m.ChunkPages), len(m.ChunkSha256))
+	if len(m.ChunkObject) != n || len(m.ChunkOffset) != n || len(m.ChunkLength) != n || len(m.ChunkPages) != n || len(m.ChunkLeaves) != n || len(m.ChunkSha256) != n*len(Hash{}) {
+		return fmt.Errorf("%w: checkpoint of %d chunks: %d objects, %d offsets, %d lengths, %d and %d counts, %d hash bytes",
+			ErrCorrupt, n, len(m.ChunkObject), len(m.ChunkOffset), len(m.ChunkLength), len(m.ChunkPages), len(m.ChunkLeaves), len(m.ChunkSha256))
 	}
 	c.Chunks = make([]Chunk, n)
 	next, used := uint64(0), int64(1) // the checkpoint's own object need not be used
 	for i := range c.Chunks {
 		leaf := next + uint64(m.ChunkGap[i])
-		object, length, pages := int64(m.ChunkObject[i]), m.ChunkLength[i], m.ChunkPages[i]
-		if object > used || object >= int64(len(objects)) || m.ChunkOffset[i] > 1<<62 || length == 0 || length > MaxChunkSize ||
-			pages == 0 || pages > LeafPages || leaf*LeafPages+uint64(pages) > uint64(c.PageCount) {
-			return fmt.Errorf("%w: chunk of leaf %d: %d bytes, %d pages, object %d", ErrCorrupt, leaf, length, pages, object)
+		object, length, pages, leaves := int64(m.ChunkObject[i]), m.ChunkLength[i], uint64(m.ChunkPages[i]), uint64(m.ChunkLeaves[i])
+		// Each leaf has a page at least, and each page takes 2 bytes.
+		last := leaf*LeafPages + max(pages, (leaves-1)*LeafPages+1) // or a later page
+		if object > used || object >= int64(len(objects)) || m.ChunkOffset[i] > 1<<62 || length == 0 || length > uint32(MaxChunkSize) ||
+			leaves == 0 || pages < leaves || pages > min(leaves*LeafPages, maxChunkRecord/2) || last > uint64(c.PageCount) {
+			return fmt.Errorf("%w: chunk of %d leaves from leaf %d: %d bytes, %d pages, object %d", ErrCorrupt, leaves, leaf, length, pages, object)
 		}
-		c.Chunks[i] = Chunk{LeafIdx(leaf), objects[object], int64(m.ChunkOffset[i]), int64(length), Hash(m.ChunkSha256[i*len(Hash{}):]), int(pages)}
-		next, used = leaf+1, max(used, object+1)
+		c.Chunks[i] = Chunk{LeafIdx(leaf), int(leaves), objects[object], int64(m.ChunkOffset[i]), int64(length), Hash(m.ChunkSha256[i*len(Hash{}):]), int(pages)}
+		next, used = leaf+leaves, max(used, object+1)
 	}
 	if used != int64(len(objects)) {
 		return fmt.Errorf("%w: checkpoint uses %d of %d objects", ErrCorrupt, used, len(objects))
@@ -327,9 +402,12 @@ func (c *Checkpoint) objectsFromProto(ms []*graftpb.Checkpoint) ([]CheckpointKey
 	return objects, nil
 }
 
-// MaxChunkSize bounds the record of a chunk, in bytes: each of its pages may lie
-// in a frame and an object of its own.
-const MaxChunkSize = 64 << 10
+// maxChunkRecord bounds the record of a chunk, in bytes: each page of a leaf may
+// lie in a frame and an object of its own.
+const maxChunkRecord = 64 << 10
+
+// MaxChunkSize bounds a chunk, in bytes.
+var MaxChunkSize = lz4.CompressBlockBound(maxChunkRecord)
 
 // maxBundle bounds the bundled pages.
 const maxBundle = 4096

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/pierrec/lz4/v4"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
@@ -89,7 +90,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 			}
 			pages := min(LeafPages, int64(c.PageCount)-int64(n)*LeafPages)
 			kept = append(kept, Chunk{
-				n, old, rapid.Int64Range(8, 1<<62).Draw(t, "offset"), rapid.Int64Range(1, MaxChunkSize).Draw(t, "length"),
+				n, 1, old, rapid.Int64Range(8, 1<<62).Draw(t, "offset"), rapid.Int64Range(1, int64(MaxChunkSize)).Draw(t, "length"),
 				drawHash(t), int(rapid.Int64Range(1, pages).Draw(t, "pages")),
 			})
 		}
@@ -131,7 +132,7 @@ func checkObject(t *rapid.T, object []byte, ref CheckpointRef) {
 // changed leaves in its own object.
 func checkChunks(t *rapid.T, got *Checkpoint, object []byte, kept []Chunk, changed map[LeafIdx]PageTable) {
 	t.Helper()
-	if len(got.Chunks) != len(kept)+len(changed) || !slices.IsSortedFunc(got.Chunks, func(a, b Chunk) int { return int(a.Leaf) - int(b.Leaf) }) {
+	if len(got.Chunks) > len(kept)+len(changed) || !slices.IsSortedFunc(got.Chunks, func(a, b Chunk) int { return int(a.Leaf) - int(b.Leaf) }) {
 		t.Fatalf("%d chunks of %d leaves kept and %d changed", len(got.Chunks), len(kept), len(changed))
 	}
 	for _, want := range kept {
@@ -148,8 +149,8 @@ func checkChunks(t *rapid.T, got *Checkpoint, object []byte, kept []Chunk, chang
 			t.Fatalf("leaf %d is in chunk %+v", n, ch)
 		}
 		table, err := DecodeChunk(*ch, object[ch.Offset:][:ch.Length])
-		if err != nil || !equalTables(table, want) {
-			t.Fatalf("leaf %d has %d pages of %d, %v", n, table.Len(), want.Len(), err)
+		if err != nil || !equalTables(table.Leaf(n), want) {
+			t.Fatalf("leaf %d has %d pages of %d, %v", n, table.Leaf(n).Len(), want.Len(), err)
 		}
 	}
 	if ch := got.Chunk(1<<24 - 1); ch != nil && ch.Leaf != 1<<24-1 {
@@ -164,7 +165,7 @@ func oneLeaf(n LeafIdx, t PageTable) iter.Seq2[LeafIdx, PageTable] {
 }
 
 func oldChunk(n LeafIdx, pages int) Chunk {
-	return Chunk{Leaf: n, Object: CheckpointKey{Volume: someVolume, LSN: 3}, Offset: 8, Length: 99, Pages: pages}
+	return Chunk{Leaf: n, Leaves: 1, Object: CheckpointKey{Volume: someVolume, LSN: 3}, Offset: 8, Length: 99, Pages: pages}
 }
 
 func TestBuildCheckpointRefusesWhatCannotBeRead(t *testing.T) {
@@ -185,11 +186,14 @@ func TestBuildCheckpointRefusesWhatCannotBeRead(t *testing.T) {
 		"a leaf past the end":     {256, []Chunk{oldChunk(1, 5)}, no, nil},
 		"pages past the end":      {260, []Chunk{oldChunk(1, 5)}, no, nil},
 		"a kept leaf of no pages": {300, []Chunk{oldChunk(0, 0)}, no, nil},
-		"a kept leaf of no bytes": {300, []Chunk{{Leaf: 0, Object: someKey, Pages: 1}}, no, nil},
+		"a chunk of no leaves":    {300, []Chunk{{Object: someKey, Length: 99, Pages: 1}}, no, nil},
+		"pages of half a leaf":    {300, []Chunk{{Leaves: 2, Object: someKey, Length: 99, Pages: 1}}, no, nil},
+		"leaves past the end":     {256, []Chunk{{Leaves: 2, Object: someKey, Length: 99, Pages: 2}}, no, nil},
+		"a kept leaf of no bytes": {300, []Chunk{{Leaf: 0, Leaves: 1, Object: someKey, Pages: 1}}, no, nil},
 		"a page past the end":     {200, nil, oneLeaf(0, tableOfPages(3, 201)), nil},
 		"a page of another leaf":  {900, nil, oneLeaf(0, tableOfPages(3, 257)), nil},
 		"pages out of order":      {900, nil, oneLeaf(0, tableOfPages(4, 3)), nil},
-		"a frame of no bytes":     {900, nil, oneLeaf(0, tableAt(Address{Source: Source{Segment: someSegment}})), nil},
+		"a frame of no bytes":     {900, nil, oneLeaf(0, tableAt(Address{Source: Source{Segment: someSegment}, Length: sealSize})), nil},
 		"a bundled page past it":  {200, nil, no, page(201)},
 		"bundled page 0":          {200, nil, no, page(0)},
 		"a bundle out of order":   {200, nil, no, append(page(3), page(2)...)},
@@ -298,6 +302,10 @@ func TestDecodeCheckpointRefusesWhatCannotBe(t *testing.T) {
 		"an offset more":         func(m *graftpb.CheckpointRoot) { m.ChunkOffset = append(m.ChunkOffset, 8) },
 		"a length more":          func(m *graftpb.CheckpointRoot) { m.ChunkLength = append(m.ChunkLength, 8) },
 		"a count more":           func(m *graftpb.CheckpointRoot) { m.ChunkPages = append(m.ChunkPages, 8) },
+		"a count of leaves more": func(m *graftpb.CheckpointRoot) { m.ChunkLeaves = append(m.ChunkLeaves, 1) },
+		"a chunk of no leaves":   func(m *graftpb.CheckpointRoot) { m.ChunkLeaves[0] = 0 },
+		"a leaf in two chunks":   func(m *graftpb.CheckpointRoot) { m.ChunkLeaves[2] = 2 },
+		"2^32-1 leaves":          func(m *graftpb.CheckpointRoot) { m.ChunkLeaves[2], m.ChunkPages[2] = 1<<32-1, 1<<32-1 },
 		"a short hash":           func(m *graftpb.CheckpointRoot) { m.ChunkSha256 = m.ChunkSha256[1:] },
 		"fewer pages":            func(m *graftpb.CheckpointRoot) { m.PageCount = 1023 },
 		"a leaf past the end":    func(m *graftpb.CheckpointRoot) { m.ChunkGap[2]++ },
@@ -318,7 +326,7 @@ func TestDecodeCheckpointRefusesWhatCannotBe(t *testing.T) {
 		"an object's length":     func(m *graftpb.CheckpointRoot) { m.Objects[0].Length = 8 },
 		"an object's hash":       func(m *graftpb.CheckpointRoot) { m.Objects[0].Sha256 = []byte{1} },
 		"a chunk of no bytes":    func(m *graftpb.CheckpointRoot) { m.ChunkLength[0] = 0 },
-		"a chunk of 64 KiB more": func(m *graftpb.CheckpointRoot) { m.ChunkLength[0] = MaxChunkSize + 1 },
+		"a chunk of 64 KiB more": func(m *graftpb.CheckpointRoot) { m.ChunkLength[0] = uint32(MaxChunkSize) + 1 },
 		"a chunk of 4 GB":        func(m *graftpb.CheckpointRoot) { m.ChunkLength[0] = 1<<32 - 1 },
 		"beyond any file":        func(m *graftpb.CheckpointRoot) { m.ChunkOffset[0] = 1<<62 + 1 },
 		"a chunk of no pages":    func(m *graftpb.CheckpointRoot) { m.ChunkPages[0] = 0 },
@@ -429,24 +437,40 @@ func TestDecodeChunkRefusesDamage(t *testing.T) {
 		c.Length, c.Sum = int64(len(b)), HashOf(b)
 		return c
 	}
-	newer := seal(KindPageTable, 2, good[envelopeSize:])
+	payload := chunkPayload(t, good)
+	newer := lz4Block(t, seal(KindPageTable, 2, payload))
 	if _, err := DecodeChunk(named(newer), newer); !errors.Is(err, ErrVersion) {
 		t.Errorf("version 2: %v", err)
 	}
-	large := seal(KindPageTable, formatVersion, append(slices.Clone(good[envelopeSize:]), unknownField(MaxChunkSize)...))
+	large := lz4Block(t, seal(KindPageTable, formatVersion, append(slices.Clone(payload), unknownField(maxChunkRecord)...)))
 	if _, err := DecodeChunk(named(large), large); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("a record of %d bytes: %v", len(large), err)
+		t.Errorf("a record of more than %d bytes in %d: %v", maxChunkRecord, len(large), err)
 	}
-	small := seal(KindPageTable, formatVersion, append(slices.Clone(good[envelopeSize:]), unknownField(60<<10)...))
+	small := lz4Block(t, seal(KindPageTable, formatVersion, append(slices.Clone(payload), unknownField(60<<10)...)))
 	if _, err := DecodeChunk(named(small), small); err != nil {
 		t.Errorf("an unknown field in %d bytes: %v", len(small), err)
 	}
-	empty := seal(KindPageTable, formatVersion, nil)
+	plain := seal(KindPageTable, formatVersion, payload)
+	if _, err := DecodeChunk(named(plain), plain); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a record that is not compressed: %v", err)
+	}
+	empty := lz4Block(t, seal(KindPageTable, formatVersion, nil))
 	none := named(empty)
 	none.Pages = 0
 	if _, err := DecodeChunk(none, empty); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("no pages: %v", err)
 	}
+}
+
+// chunkPayload is the payload of the record in a chunk.
+func chunkPayload(tb testing.TB, chunk []byte) []byte {
+	tb.Helper()
+	record := make([]byte, maxChunkRecord)
+	n, err := lz4.UncompressBlock(chunk, record)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return record[envelopeSize:n]
 }
 
 // unknownField is a field of n bytes that no message of graft has.
@@ -467,7 +491,7 @@ func TestTheLargestChunkIsWithinTheLimit(t *testing.T) {
 		v, s := otherVolume, someSegment
 		v[9], s[9] = byte(i), byte(i)
 		entries = append(entries, PageAddress{leaf*LeafPages + 1 + i, &Address{
-			Source{s, v, 1<<64 - 1}, 1 << 62, int64(maxFrameLength), HashOf([]byte{byte(i)}),
+			Source{s, v, 1<<64 - 1}, 1 << 62, int64(maxFrameLength),
 		}})
 	}
 	c, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: 1<<32 - 1}, nil, oneLeaf(leaf, NewPageTable(entries)))
@@ -482,19 +506,19 @@ func TestTheLargestChunkIsWithinTheLimit(t *testing.T) {
 
 func FuzzDecodeChunk(f *testing.F) {
 	_, b := someChunk(f)
-	f.Add(b[envelopeSize:], uint32(0))
-	b, err := EncodeChunk(otherVolume, tableOfPages(257, 300))
+	f.Add(chunkPayload(f, b), uint32(0), 1)
+	b, err := EncodeChunk(otherVolume, tableOfPages(257, 300, 513))
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(b[envelopeSize:], uint32(1))
-	f.Fuzz(func(t *testing.T, payload []byte, leaf uint32) {
-		b := seal(KindPageTable, formatVersion, payload)
+	f.Add(chunkPayload(f, b), uint32(1), 2)
+	f.Fuzz(func(t *testing.T, payload []byte, leaf uint32, leaves int) {
 		var m graftpb.PageTable
-		if proto.Unmarshal(payload, &m) != nil {
+		if len(payload)+envelopeSize > maxChunkRecord || proto.Unmarshal(payload, &m) != nil || leaves < 0 || leaves > len(m.PageGap) {
 			return
 		}
-		ch := Chunk{Leaf: LeafIdx(leaf), Object: someKey, Length: int64(len(b)), Sum: HashOf(b), Pages: len(m.PageGap)}
+		b := lz4Block(t, seal(KindPageTable, formatVersion, payload))
+		ch := Chunk{Leaf: LeafIdx(leaf), Leaves: leaves, Object: someKey, Length: int64(len(b)), Sum: HashOf(b), Pages: len(m.PageGap)}
 		table, err := DecodeChunk(ch, b)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) || table.Len() != 0 {
@@ -502,8 +526,8 @@ func FuzzDecodeChunk(f *testing.F) {
 			}
 			return
 		}
-		if table.Len() == 0 || table.Len() > LeafPages {
-			t.Fatalf("%d pages", table.Len())
+		if table.Len() == 0 || table.Len() > leaves*LeafPages {
+			t.Fatalf("%d pages of %d leaves", table.Len(), leaves)
 		}
 		again, err := EncodeChunk(someVolume, table)
 		if err != nil {
@@ -511,7 +535,7 @@ func FuzzDecodeChunk(f *testing.F) {
 		}
 		var is graftpb.PageTable
 		known(t, payload, &m)
-		known(t, again[envelopeSize:], &is)
+		known(t, chunkPayload(t, again), &is)
 		if !proto.Equal(&m, &is) {
 			t.Fatalf("encodes again as\n%v, was\n%v", &is, &m)
 		}
@@ -570,5 +594,54 @@ func TestCheckpointRootHoldsATebibyte(t *testing.T) {
 	b, err := encodeCheckpoint(&Checkpoint{Key: someKey, PageCount: tebibyte, Chunks: chunks[:tebibyte/LeafPages]})
 	if err != nil || len(b) > MaxCheckpointRoot {
 		t.Errorf("a root of %d bytes: %v", len(b), err)
+	}
+}
+
+// TestChunksPackLeaves has the index of an import in a few chunks of some bytes for
+// each leaf, and that of pages which all lie by themselves in chunks of bounded size.
+func TestChunksPackLeaves(t *testing.T) {
+	const pages = 40_000
+	id, other := someSegment, otherSegment
+	imported, scattered := map[LeafIdx]PageTable{}, map[LeafIdx]PageTable{}
+	var frame *Address
+	offset := int64(segmentHeaderSize)
+	for p := PageIdx(1); p <= pages; p++ {
+		if (p-1)%FramePages == 0 {
+			frame = &Address{Source{Segment: id}, offset, int64(9000 + p*7919%1000)}
+			offset += frame.Length
+		}
+		n := LeafOf(p)
+		imported[n] = imported[n].With(NewPageTable([]PageAddress{{p, frame}}))
+		other[15] = byte(p)
+		alone := &Address{Source{other, otherVolume, LSN(p)}, 16, 999}
+		scattered[n] = scattered[n].With(NewPageTable([]PageAddress{{p, alone}}))
+	}
+	for name, c := range map[string]struct {
+		leaves       map[LeafIdx]PageTable
+		chunks, size int // at most
+	}{
+		"imported": {imported, 10, 160 * 180}, "scattered": {scattered, 160, 160 * maxChunkRecord},
+	} {
+		cp, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: pages}, nil, inOrder(c.leaves))
+		if err != nil || len(cp.Chunks) > c.chunks || ref.Offset > int64(c.size) {
+			t.Fatalf("%s: %d chunks in %d bytes, %v", name, len(cp.Chunks), ref.Offset, err)
+		}
+		t.Logf("%s: %d chunks in %d bytes", name, len(cp.Chunks), ref.Offset)
+		leaf := LeafIdx(0)
+		for _, ch := range cp.Chunks {
+			table, err := DecodeChunk(ch, object[ch.Offset:][:ch.Length])
+			if err != nil || ch.Leaf != leaf {
+				t.Fatalf("%s: chunk of leaf %d, want %d, %v", name, ch.Leaf, leaf, err)
+			}
+			for n := range ch.All() {
+				if !equalTables(table.Leaf(n), c.leaves[n]) || cp.Chunk(n).Leaf != ch.Leaf {
+					t.Fatalf("%s: leaf %d is otherwise", name, n)
+				}
+				leaf = n + 1
+			}
+		}
+		if leaf != LeafOf(pages)+1 || cp.Chunk(leaf) != nil {
+			t.Errorf("%s: chunks up to leaf %d", name, leaf)
+		}
 	}
 }

@@ -320,8 +320,8 @@ func segmentFromProto(m *graftpb.Segment) (s Segment, err error) {
 		if f.Offset > 1<<62 || f.Length == 0 || sum.IsZero() {
 			return s, fmt.Errorf("%w: segment footer", ErrCorrupt)
 		}
-		// A frame of up to 16 pages takes more than its hash in the index.
-		if uint64(s.Pages.Len())/FramePages > uint64(f.Length)/uint64(len(Hash{})) {
+		// A frame takes a length and a page in the index.
+		if uint64(s.Pages.Len())/maxFramePages > uint64(f.Length)/2 {
 			return s, fmt.Errorf("%w: segment footer of %d bytes for %d pages", ErrCorrupt, f.Length, s.Pages.Len())
 		}
 		s.Footer = Footer{Offset: int64(f.Offset), Length: int64(f.Length), Sum: sum}

@@ -18,26 +18,27 @@ var floors = map[protoreflect.Name]map[protowire.Number]int{
 		13: 22, // ancestors: a VolumeID and an LSN
 	},
 	"PageTable": {
-		1: 57, // sources: a SegmentID, and a frame
-		2: 37, // frame_source: with a SHA-256, and a page
-		3: 37, // frame_offset
-		4: 37, // frame_length
-		6: 2,  // page_gap: with page_frame
-		7: 2,  // page_frame
+		1: 25, // sources: a SegmentID, and a frame
+		2: 5,  // frame_source: with the other frame fields, and a page
+		3: 5,  // frame_skip
+		4: 5,  // frame_length
+		5: 2,  // page_gap: with page_step
+		6: 2,  // page_step
 	},
 	"CheckpointRoot": {
-		4:  51, // objects: an LSN and 8 random bytes, and a chunk
-		5:  37, // chunk_gap: with a SHA-256, and the other chunk fields
-		6:  37, // chunk_object
-		7:  37, // chunk_offset
-		8:  37, // chunk_length
-		10: 37, // chunk_pages
+		4:  52, // objects: an LSN and 8 random bytes, and a chunk
+		5:  38, // chunk_gap: with a SHA-256, and the other chunk fields
+		6:  38, // chunk_object
+		7:  38, // chunk_offset
+		8:  38, // chunk_length
+		10: 38, // chunk_pages
+		15: 38, // chunk_leaves
 		11: 33, // bundle_frame_length: a page of 16 bytes or more, and a SegmentID
 		14: 1,  // features
 	},
 	"FrameIndex": {
-		1: 34, // length: with last_page and a SHA-256
-		2: 34, // last_page
+		1: 2, // length: with last_page
+		2: 2, // last_page
 	},
 	"SegmentState": {
 		4: 35, // aliases: as segments of a Commit
@@ -117,4 +118,4 @@ func elements(f protoreflect.FieldDescriptor, value []byte) int {
 }
 
 // maxField is the highest number of a field.
-const maxField = 14
+const maxField = 15

@@ -50,8 +50,12 @@ type hostileRecord struct {
 var hostileRecords = []hostileRecord{
 	{KindCommit, &graftpb.Commit{}, MaxCommitSize - envelopeSize, func(b []byte) error { _, err := DecodeCommit(b); return err }},
 	{KindCheckpoint, &graftpb.CheckpointRoot{}, 4 << 20, func(b []byte) error { _, err := DecodeCheckpoint(rootRef(b), b); return err }},
-	{KindPageTable, &graftpb.PageTable{}, MaxChunkSize - envelopeSize, func(b []byte) error {
-		_, err := DecodeChunk(Chunk{Object: someKey, Length: int64(len(b)), Sum: HashOf(b), Pages: 1}, b)
+	{KindPageTable, &graftpb.PageTable{}, maxChunkRecord - envelopeSize, func(record []byte) error {
+		b, err := compressChunk(record)
+		if err != nil {
+			return err
+		}
+		_, err = DecodeChunk(Chunk{Leaves: 1, Object: someKey, Length: int64(len(b)), Sum: HashOf(b), Pages: 1}, b)
 		return err
 	}},
 	{KindFrameIndex, &graftpb.FrameIndex{}, 4 << 20, func(b []byte) error {
@@ -144,7 +148,7 @@ func TestAHostileRootOfTheLargestSizeTakesLittleMemory(t *testing.T) {
 func TestADenseCommitTakesLittleMemory(t *testing.T) {
 	c := pushedCommit(t).Commit
 	c.PageCount, c.Kept, c.SinceKept = 1<<20, 1<<20, 1<<20
-	at := &Address{Source: Source{Segment: otherSegment}, Offset: 8, Length: 9}
+	at := &Address{Source: Source{Segment: otherSegment}, Offset: 8, Length: 99}
 	var since []PageAddress
 	for p := PageIdx(8); p < 400_000; p++ {
 		since = append(since, PageAddress{p, at})
@@ -158,7 +162,7 @@ func TestADenseCommitTakesLittleMemory(t *testing.T) {
 		for j := range PageIdx(FramePages) {
 			seg.Pages.Add(i*FramePages + j + 1)
 		}
-		seg.Frames.add(5, (i+1)*FramePages, Hash{})
+		seg.Frames.add(sealSize+5, (i+1)*FramePages)
 	}
 	frames.Segments = []Segment{seg}
 	for name, c := range map[string]Commit{"pages since": pages, "frames": frames} {

@@ -98,8 +98,7 @@ func (h *history) segments(t *rapid.T, c *Commit) (frames []byte, written PageTa
 		if len(entries) == 0 {
 			continue
 		}
-		s, object := writeSegment(t, entries)
-		s.ID = SegmentID(h.nextID(someSegment))
+		s, object := writeSegmentOf(t, SegmentID(h.nextID(someSegment)), entries)
 		shape := rapid.IntRange(0, 2).Draw(t, "shape")
 		index := s.Frames
 		switch {
@@ -126,7 +125,7 @@ func (h *history) segments(t *rapid.T, c *Commit) (frames []byte, written PageTa
 		for _, e := range entries {
 			i, _ := index.Find(e.Idx)
 			f := index.Frame(i)
-			at = append(at, PageAddress{e.Idx, &Address{source, f.Offset + header, f.Length, f.Sum}})
+			at = append(at, PageAddress{e.Idx, &Address{source, f.Offset + header, f.Length}})
 		}
 		written = written.With(NewPageTable(at))
 	}
@@ -140,17 +139,19 @@ func (h *history) putCheckpoint(t *rapid.T, c *Commit) {
 	changed := map[LeafIdx]PageTable{}
 	for n := range h.index.Leaves() {
 		changed[n] = h.index.Leaf(n)
-		if h.checkpoint == nil || h.checkpoint.Chunk(n) == nil {
-			continue
-		}
-		ch := *h.checkpoint.Chunk(n)
+	}
+	for _, ch := range h.chunks() {
 		old, err := DecodeChunk(ch, h.bucket[ch.Object.Key()][ch.Offset:][:ch.Length])
 		if err != nil {
 			t.Fatal(err)
 		}
-		if equalTables(old, changed[n]) {
+		same := true
+		for n := range ch.All() {
+			same = same && equalTables(old.Leaf(n), changed[n])
+		}
+		if same {
 			kept = append(kept, ch)
-			delete(changed, n)
+			maps.DeleteFunc(changed, func(n LeafIdx, _ PageTable) bool { return ch.Leaf <= n && n <= ch.last() })
 		}
 	}
 	built, object, ref, err := BuildCheckpoint(Checkpoint{Key: drawCheckpointKey(t, c.Volume, c.LSN), PageCount: c.PageCount}, kept, inOrder(changed))
@@ -160,6 +161,14 @@ func (h *history) putCheckpoint(t *rapid.T, c *Commit) {
 	h.bucket[ref.Key()] = object
 	h.checkpoint, h.ref, c.Checkpoint = built, ref, ref
 	h.since, h.sinceKept, c.SinceKept = PageTable{}, c.PageCount, min(c.Kept, rapid.SampledFrom([]PageCount{0, c.Kept}).Draw(t, "kept since"))
+}
+
+// chunks are those of the last checkpoint.
+func (h *history) chunks() []Chunk {
+	if h.checkpoint == nil {
+		return nil
+	}
+	return h.checkpoint.Chunks
 }
 
 // read gives the page index after a commit as a replica does that has nothing but

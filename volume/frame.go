@@ -1,8 +1,10 @@
 package volume
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/pierrec/lz4/v4"
@@ -10,29 +12,55 @@ import (
 	"graft/internal/graftpb"
 )
 
-// A Frame is one LZ4 block. Before compression it is, little endian, for its n
-// pages: n page indexes of 4 bytes, strictly ascending, then n pages of
-// PageSize bytes in the same order. So n follows from the length.
+// A Frame is one LZ4 block and its seal. Before compression the block is, little
+// endian, for its n pages: n page indexes of 4 bytes, strictly ascending, then n
+// pages of PageSize bytes in the same order. So n follows from the length.
+//
+// The seal is the first 16 bytes of the SHA-256 of the SegmentID and the block. It
+// proves that these pages were written for that Segment, of which there is one: its
+// id is drawn for each push, and named by a commit of the hash chain. So an address
+// of a frame takes a few bytes, and no hash.
 const (
-	// FramePages is the most pages that a Frame holds.
-	FramePages = 16
+	// FramePages is how many pages the Frames of a Segment hold, but for the last.
+	FramePages = 4
+	// maxFramePages is the most that a Frame may hold, whoever wrote it.
+	maxFramePages = 16
 
 	frameEntrySize = 4 + PageSize
-	maxFrameSize   = FramePages * frameEntrySize
+	maxFrameSize   = maxFramePages * frameEntrySize
+	sealSize       = 16
 )
 
-// Frame says where one Frame of a Segment lies and what it must be.
+func sealOf(id SegmentID, block []byte) [sealSize]byte {
+	h := sha256.New()
+	h.Write(id[:])
+	h.Write(block)
+	return [sealSize]byte(h.Sum(nil))
+}
+
+// unsealed gives the block of frame b of Segment id.
+func unsealed(id SegmentID, b []byte) ([]byte, error) {
+	n := len(b) - sealSize
+	if n <= 0 || sealOf(id, b[:n]) != [sealSize]byte(b[n:]) {
+		return nil, fmt.Errorf("seal of %d bytes for segment %s", len(b), id)
+	}
+	return b[:n], nil
+}
+
+// Frame says where one Frame of a Segment lies.
 type Frame struct {
 	Offset int64   // bytes from the start of the object
-	Length int64   // bytes, compressed
+	Length int64   // bytes, with the seal
 	First  PageIdx // no page below it is in the frame
 	Last   PageIdx // the highest page in the frame
-	Sum    Hash    // SHA-256 of the compressed bytes
 }
 
 // FrameIndex gives the Frames of a Segment, in the order of the object. The
 // zero value is the index of no frame.
-type FrameIndex struct{ frames []Frame }
+type FrameIndex struct {
+	frames []Frame
+	seals  Hash // SHA-256 of the seals, one after the other
+}
 
 // Len is the number of frames.
 func (x FrameIndex) Len() int { return len(x.frames) }
@@ -56,8 +84,13 @@ func (x FrameIndex) Find(p PageIdx) (int, bool) {
 	return i, i < len(x.frames) && x.frames[i].First <= p
 }
 
-func (x *FrameIndex) add(length int64, last PageIdx, sum Hash) {
-	f := Frame{Offset: x.Size(), Length: length, First: 1, Last: last, Sum: sum}
+// Equal tells whether two indexes are of the same frames, to the byte.
+func (x FrameIndex) Equal(y FrameIndex) bool {
+	return x.seals == y.seals && slices.Equal(x.frames, y.frames)
+}
+
+func (x *FrameIndex) add(length int64, last PageIdx) {
+	f := Frame{Offset: x.Size(), Length: length, First: 1, Last: last}
 	if n := len(x.frames); n > 0 {
 		f.First = x.frames[n-1].Last + 1
 	}
@@ -65,11 +98,10 @@ func (x *FrameIndex) add(length int64, last PageIdx, sum Hash) {
 }
 
 func (x FrameIndex) toProto() *graftpb.FrameIndex {
-	m := &graftpb.FrameIndex{}
+	m := &graftpb.FrameIndex{Sha256: x.seals[:]}
 	for _, f := range x.frames {
 		m.Length = append(m.Length, uint32(f.Length))
 		m.LastPage = append(m.LastPage, uint32(f.Last))
-		m.Sha256 = append(m.Sha256, f.Sum[:]...)
 	}
 	return m
 }
@@ -78,23 +110,23 @@ func (x FrameIndex) toProto() *graftpb.FrameIndex {
 // these pages: ascending, no frame empty or too large, each page covered.
 func frameIndexFromProto(m *graftpb.FrameIndex, pages PageSet) (FrameIndex, error) {
 	n := len(m.Length)
-	if n == 0 || len(m.LastPage) != n || len(m.Sha256) != n*len(Hash{}) {
+	if n == 0 || len(m.LastPage) != n || len(m.Sha256) != len(Hash{}) {
 		return FrameIndex{}, fmt.Errorf("%w: frame index of %d lengths, %d pages, %d hash bytes", ErrCorrupt, n, len(m.LastPage), len(m.Sha256))
 	}
-	x := FrameIndex{frames: make([]Frame, 0, n)}
+	x := FrameIndex{frames: make([]Frame, 0, n), seals: Hash(m.Sha256)}
 	var last PageIdx
 	for i := range n {
 		p := PageIdx(m.LastPage[i])
 		if p <= last || !pages.Contains(p) {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d ends at page %d", ErrCorrupt, i, p)
 		}
-		if n := pages.CountIn(last+1, p); n > FramePages {
+		if n := pages.CountIn(last+1, p); n > maxFramePages {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d has %d pages", ErrCorrupt, i, n)
 		}
-		if m.Length[i] == 0 || m.Length[i] > maxFrameLength {
+		if m.Length[i] <= sealSize || m.Length[i] > maxFrameLength {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d of %d bytes", ErrCorrupt, i, m.Length[i])
 		}
-		x.add(int64(m.Length[i]), p, Hash(m.Sha256[i*len(Hash{}):]))
+		x.add(int64(m.Length[i]), p)
 		last = p
 	}
 	if last != pages.Max() {
@@ -109,8 +141,11 @@ type PageEntry struct {
 	Page *Page
 }
 
-// encodeFrame compresses 1 to FramePages entries of ascending index.
-func encodeFrame(c *lz4.Compressor, entries []PageEntry) ([]byte, error) {
+// maxFrameLength is the most bytes that a frame takes, with its seal.
+var maxFrameLength = uint32(lz4.CompressBlockBound(maxFrameSize) + sealSize)
+
+// encodeBlock compresses 1 to maxFramePages entries of ascending index.
+func encodeBlock(c *lz4.Compressor, entries []PageEntry) ([]byte, error) {
 	raw := make([]byte, 0, len(entries)*frameEntrySize)
 	for _, e := range entries {
 		raw = binary.LittleEndian.AppendUint32(raw, uint32(e.Idx))
@@ -130,7 +165,7 @@ func encodeFrame(c *lz4.Compressor, entries []PageEntry) ([]byte, error) {
 // ascending: exactly those of the Segment from f.First to f.Last. The pages
 // are the caller's. Anything else is ErrCorrupt.
 func DecodeFrame(s *Segment, f Frame, b []byte) ([]PageEntry, error) {
-	entries, err := DecodeFrameAt(&Address{Offset: f.Offset, Length: f.Length, Sum: f.Sum}, b)
+	entries, err := DecodeFrameAt(&Address{Source: Source{Segment: s.ID}, Offset: f.Offset, Length: f.Length}, b)
 	if err != nil {
 		return nil, err
 	}
@@ -148,17 +183,21 @@ func DecodeFrame(s *Segment, f Frame, b []byte) ([]PageEntry, error) {
 // DecodeFrameAt verifies the bytes of the frame at a and gives its pages,
 // ascending, which are the caller's. Anything but what was pushed is ErrCorrupt.
 func DecodeFrameAt(a *Address, b []byte) ([]PageEntry, error) {
-	if int64(len(b)) != a.Length || HashOf(b) != a.Sum {
-		return nil, fmt.Errorf("%w: frame at offset %d: hash of %d bytes", ErrCorrupt, a.Offset, len(b))
+	if int64(len(b)) != a.Length {
+		return nil, fmt.Errorf("%w: frame at offset %d: %d bytes instead of %d", ErrCorrupt, a.Offset, len(b), a.Length)
 	}
-	entries, err := decodeBlock(b)
+	block, err := unsealed(a.Source.Segment, b)
+	var entries []PageEntry
+	if err == nil {
+		entries, err = decodeBlock(block)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: frame at offset %d: %w", ErrCorrupt, a.Offset, err)
 	}
 	return entries, nil
 }
 
-// decodeBlock gives the pages of a frame from its bytes.
+// decodeBlock gives the pages of a frame from its block.
 func decodeBlock(b []byte) ([]PageEntry, error) {
 	raw := make([]byte, maxFrameSize)
 	size, err := lz4.UncompressBlock(b, raw)
@@ -177,13 +216,4 @@ func decodeBlock(b []byte) ([]PageEntry, error) {
 		entries[i] = PageEntry{p, CopyPage(raw[4*n+i*PageSize:])}
 	}
 	return entries, nil
-}
-
-// Sums gives the SHA-256 of each frame, in order.
-func (x FrameIndex) Sums() []Hash {
-	sums := make([]Hash, len(x.frames))
-	for i, f := range x.frames {
-		sums[i] = f.Sum
-	}
-	return sums
 }

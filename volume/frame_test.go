@@ -31,15 +31,28 @@ func rawFrame(entries []PageEntry) []byte {
 	return raw
 }
 
-// block compresses raw and gives the Frame that names it rightly.
-func block(tb rapid.TB, raw []byte, first, last PageIdx) (Frame, []byte) {
+// lz4Block compresses raw.
+func lz4Block(tb rapid.TB, raw []byte) []byte {
 	tb.Helper()
 	b := make([]byte, lz4.CompressBlockBound(len(raw)))
 	n, err := lz4.CompressBlock(raw, b, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return Frame{Offset: 8, Length: int64(n), First: first, Last: last, Sum: HashOf(b[:n])}, b[:n]
+	return b[:n]
+}
+
+// sealed gives a block with its seal, and the Frame that names it.
+func sealed(block []byte, first, last PageIdx) (Frame, []byte) {
+	s := sealOf(someSegment, block)
+	b := slices.Concat(block, s[:])
+	return Frame{Offset: 8, Length: int64(len(b)), First: first, Last: last}, b
+}
+
+// block compresses raw and gives the Frame that names it rightly.
+func block(tb rapid.TB, raw []byte, first, last PageIdx) (Frame, []byte) {
+	tb.Helper()
+	return sealed(lz4Block(tb, raw), first, last)
 }
 
 func equalEntries(a, b []PageEntry) bool {
@@ -87,10 +100,22 @@ func TestDecodeFrameRefusesWhatTheSegmentDoesNotHold(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"nothing": nil, "an empty block": {0}, "no LZ4": []byte("\xff\xff\xff\xff\xff"),
 	} {
-		f := Frame{Offset: 8, Length: int64(len(b)), First: 4, Last: 6, Sum: HashOf(b)}
+		f, b := sealed(b, 4, 6)
 		if got, err := DecodeFrame(&seg, f, b); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %d pages, %v", name, len(got), err)
 		}
+	}
+}
+
+func TestAFrameIsOfItsSegmentAlone(t *testing.T) {
+	seg := Segment{ID: someSegment, Pages: PageSetOf(4, 6)}
+	f, b := block(t, rawFrame(entriesOf(4, 6)), 4, 6)
+	if _, err := DecodeFrame(&seg, f, b); err != nil {
+		t.Fatal(err)
+	}
+	seg.ID = otherSegment
+	if got, err := DecodeFrame(&seg, f, b); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("the frame of another segment: %d pages, %v", len(got), err)
 	}
 }
 
@@ -124,7 +149,7 @@ func TestFrameIndexFindsTheFrameOfEachPage(t *testing.T) {
 			}
 			size, prev = size+f.Length, f.Last
 		}
-		if x.Size() != size || prev != pages.Max() || len(x.Sums()) != x.Len() {
+		if x.Size() != size || prev != pages.Max() {
 			t.Fatalf("index of %d bytes up to page %d, want %d and %d", x.Size(), prev, size, pages.Max())
 		}
 		for p := range pages.All() {
@@ -151,7 +176,7 @@ func FuzzDecodeFrame(f *testing.F) {
 			s.Add(p)
 		}
 		fr, b := block(f, rawFrame(entriesOf(pages...)), 1, s.Max())
-		f.Add(b, encodePageSet(f, s), uint32(fr.First), uint32(fr.Last))
+		f.Add(b[:len(b)-sealSize], encodePageSet(f, s), uint32(fr.First), uint32(fr.Last))
 	}
 	add(1)
 	add(3, 4, 9)
@@ -162,7 +187,7 @@ func FuzzDecodeFrame(f *testing.F) {
 			return
 		}
 		seg := Segment{ID: someSegment, Pages: set}
-		fr := Frame{Offset: 8, Length: int64(len(b)), First: PageIdx(first), Last: PageIdx(last), Sum: HashOf(b)}
+		fr, b := sealed(b, PageIdx(first), PageIdx(last))
 		entries, err := DecodeFrame(&seg, fr, b)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) || entries != nil {
@@ -170,7 +195,7 @@ func FuzzDecodeFrame(f *testing.F) {
 			}
 			return
 		}
-		if len(entries) == 0 || len(entries) > FramePages || len(entries)*PageSize > 256*len(b)+PageSize {
+		if len(entries) == 0 || len(entries) > maxFramePages || len(entries)*PageSize > 256*len(b)+PageSize {
 			t.Fatalf("%d pages from %d bytes", len(entries), len(b))
 		}
 		prev := fr.First - 1

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
@@ -23,7 +24,7 @@ import (
 //	  16+n        the record
 //
 // So the address of an inline frame does not depend on the record, which names
-// its hash. Every frame is verified when the object is decoded.
+// the hash of the seals. Every frame is verified when the object is decoded.
 const (
 	kindInline       = 'E'
 	inlineHeaderSize = 16
@@ -94,16 +95,23 @@ func (c *Commit) validateInline() error {
 // of a Segment's object follows the longer one of a commit's here.
 func (c *Commit) checkInline(frames []byte) error {
 	var x FrameIndex
+	var id SegmentID
 	if s := c.inline(); s != nil {
-		x = s.Frames
+		x, id = s.Frames, s.ID
 	}
 	if want := x.Size() - segmentHeaderSize; int64(len(frames)) != want {
 		return fmt.Errorf("%w: commit with %d bytes of inline frames, not %d", ErrCorrupt, len(frames), want)
 	}
+	seals := sha256.New()
 	for _, f := range x.frames {
-		if HashOf(frames[f.Offset-segmentHeaderSize:][:f.Length]) != f.Sum {
-			return fmt.Errorf("%w: inline frame at offset %d: hash of %d bytes", ErrCorrupt, f.Offset+inlineHeaderSize-segmentHeaderSize, f.Length)
+		b := frames[f.Offset-segmentHeaderSize:][:f.Length]
+		if _, err := unsealed(id, b); err != nil {
+			return fmt.Errorf("%w: inline frame at offset %d: %w", ErrCorrupt, f.Offset+inlineHeaderSize-segmentHeaderSize, err)
 		}
+		seals.Write(b[len(b)-sealSize:])
+	}
+	if x.Len() > 0 && Hash(seals.Sum(nil)) != x.seals {
+		return fmt.Errorf("%w: hash of the seals of %d inline frames", ErrCorrupt, x.Len())
 	}
 	return nil
 }
@@ -133,7 +141,7 @@ func (c *Commit) tableOf(s *Segment) PageTable {
 	for p := range s.Pages.All() {
 		if i, _ := s.Frames.Find(p); i != frame {
 			f := s.Frames.Frame(i)
-			frame, at = i, &Address{source, f.Offset + shift, f.Length, f.Sum}
+			frame, at = i, &Address{source, f.Offset + shift, f.Length}
 		}
 		entries = append(entries, PageAddress{p, at})
 	}

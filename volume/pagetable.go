@@ -6,7 +6,6 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/pierrec/lz4/v4"
 	"google.golang.org/protobuf/proto"
 
 	"graft/internal/graftpb"
@@ -28,12 +27,12 @@ func (s Source) Key() string {
 	return CommitKey(s.Volume, s.LSN)
 }
 
-// Address says where a frame lies in the bucket and what it must be.
+// Address says where a frame lies in the bucket. The frame's seal proves that it is
+// one of the Segment.
 type Address struct {
 	Source Source
 	Offset int64 // bytes from the start of the object
-	Length int64 // bytes, compressed
-	Sum    Hash  // SHA-256 of those bytes
+	Length int64 // bytes, with the seal
 }
 
 // PageAddress is a page with the address of the frame that holds it.
@@ -157,7 +156,7 @@ func (t PageTable) validate() error {
 
 func (a *Address) validate() error {
 	s := a.Source
-	if a.Offset < 0 || a.Offset > 1<<62 || a.Length <= 0 || a.Length > int64(maxFrameLength) || s.Segment.IsZero() || s.LSN.IsZero() != s.Volume.IsZero() {
+	if a.Offset < 0 || a.Offset > 1<<62 || a.Length <= sealSize || a.Length > int64(maxFrameLength) || s.Segment.IsZero() || s.LSN.IsZero() != s.Volume.IsZero() {
 		return fmt.Errorf("%w: frame of %d bytes at offset %d of %+v", ErrCorrupt, a.Length, a.Offset, s)
 	}
 	return nil
@@ -172,8 +171,9 @@ func (t PageTable) toProto(home VolumeID) *graftpb.PageTable {
 	}
 	m := &graftpb.PageTable{}
 	sources := make(map[Source]uint32)
-	frames := make(map[Address]uint32)
-	prev := PageIdx(0)
+	frames := make(map[Address]int32)
+	var ends []int64 // of each source, where the last frame so far ends
+	prev, prevFrame := PageIdx(0), int32(0)
 	for _, e := range t.entries {
 		n, ok := frames[*e.Frame]
 		if !ok {
@@ -181,18 +181,18 @@ func (t PageTable) toProto(home VolumeID) *graftpb.PageTable {
 			if !ok {
 				source = uint32(len(sources))
 				sources[e.Frame.Source] = source
-				m.Sources = append(m.Sources, sourceToProto(e.Frame.Source, home))
+				m.Sources, ends = append(m.Sources, sourceToProto(e.Frame.Source, home)), append(ends, 0)
 			}
-			n = uint32(len(frames))
+			n = int32(len(frames))
 			frames[*e.Frame] = n
 			m.FrameSource = append(m.FrameSource, source)
-			m.FrameOffset = append(m.FrameOffset, uint64(e.Frame.Offset))
+			m.FrameSkip = append(m.FrameSkip, e.Frame.Offset-ends[source])
 			m.FrameLength = append(m.FrameLength, uint32(e.Frame.Length))
-			m.FrameSha256 = append(m.FrameSha256, e.Frame.Sum[:]...)
+			ends[source] = e.Frame.Offset + e.Frame.Length
 		}
 		m.PageGap = append(m.PageGap, uint32(e.Idx-prev))
-		m.PageFrame = append(m.PageFrame, n)
-		prev = e.Idx
+		m.PageStep = append(m.PageStep, n-prevFrame)
+		prev, prevFrame = e.Idx, n
 	}
 	return m
 }
@@ -215,15 +215,15 @@ func pageTableFromProto(m *graftpb.PageTable, home VolumeID) (PageTable, error) 
 	if err != nil {
 		return PageTable{}, err
 	}
-	if len(m.PageGap) == 0 || len(m.PageFrame) != len(m.PageGap) {
-		return PageTable{}, fmt.Errorf("%w: page table of %d pages with %d frames of theirs", ErrCorrupt, len(m.PageGap), len(m.PageFrame))
+	if len(m.PageGap) == 0 || len(m.PageStep) != len(m.PageGap) {
+		return PageTable{}, fmt.Errorf("%w: page table of %d pages with %d frames of theirs", ErrCorrupt, len(m.PageGap), len(m.PageStep))
 	}
 	entries := make([]PageAddress, len(m.PageGap))
-	idx, used := uint64(0), int64(0)
+	idx, used, frame := uint64(0), int64(0), int64(0)
 	for i, gap := range m.PageGap {
-		frame := int64(m.PageFrame[i])
+		frame += int64(m.PageStep[i])
 		idx += uint64(gap)
-		if gap == 0 || idx > 1<<32-1 || frame > used || frame >= int64(len(frames)) {
+		if gap == 0 || idx > 1<<32-1 || frame < 0 || frame > used || frame >= int64(len(frames)) {
 			return PageTable{}, fmt.Errorf("%w: page table: page %d in frame %d of %d", ErrCorrupt, idx, frame, len(frames))
 		}
 		used = max(used, frame+1)
@@ -237,9 +237,8 @@ func pageTableFromProto(m *graftpb.PageTable, home VolumeID) (PageTable, error) 
 
 func addressesFromProto(m *graftpb.PageTable, home VolumeID) ([]Address, error) {
 	n := len(m.FrameSource)
-	if len(m.FrameOffset) != n || len(m.FrameLength) != n || len(m.FrameSha256) != n*len(Hash{}) {
-		return nil, fmt.Errorf("%w: page table: frames with %d sources, %d offsets, %d lengths, %d hash bytes",
-			ErrCorrupt, n, len(m.FrameOffset), len(m.FrameLength), len(m.FrameSha256))
+	if len(m.FrameSkip) != n || len(m.FrameLength) != n {
+		return nil, fmt.Errorf("%w: page table: frames with %d sources, %d skips, %d lengths", ErrCorrupt, n, len(m.FrameSkip), len(m.FrameLength))
 	}
 	sources, err := sourcesFromProto(m.Sources, home)
 	if err != nil {
@@ -247,16 +246,18 @@ func addressesFromProto(m *graftpb.PageTable, home VolumeID) ([]Address, error) 
 	}
 	frames, used := make([]Address, n), int64(0)
 	seen := make(map[Address]bool, n)
+	ends := make([]int64, len(sources))
 	for i := range frames {
 		source := int64(m.FrameSource[i])
 		if source > used || source >= int64(len(sources)) {
 			return nil, fmt.Errorf("%w: page table: frame %d of source %d", ErrCorrupt, i, source)
 		}
 		used = max(used, source+1)
-		frames[i] = Address{sources[source], int64(m.FrameOffset[i]), int64(m.FrameLength[i]), Hash(m.FrameSha256[i*len(Hash{}):])}
+		frames[i] = Address{sources[source], ends[source] + m.FrameSkip[i], int64(m.FrameLength[i])}
 		if err := frames[i].validate(); err != nil {
 			return nil, err
 		}
+		ends[source] = frames[i].Offset + frames[i].Length
 		if seen[frames[i]] {
 			return nil, fmt.Errorf("%w: page table: frame %d is one before it", ErrCorrupt, i)
 		}
@@ -283,9 +284,6 @@ func sourcesFromProto(ms []*graftpb.Source, home VolumeID) ([]Source, error) {
 	}
 	return sources, nil
 }
-
-// maxFrameLength is the most bytes that a frame may take, compressed.
-var maxFrameLength = uint32(lz4.CompressBlockBound(maxFrameSize))
 
 func sourceFromProto(m *graftpb.Source, home VolumeID) (s Source, err error) {
 	if s.Segment, err = SegmentIDFromBytes(m.GetSegment()); err != nil {

@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -155,8 +154,8 @@ func TestPageTableRoundTrip(t *testing.T) {
 // someTable has three pages in two frames, one of them inline in a commit of
 // another Volume.
 func someTable() PageTable {
-	a := &Address{Source{Segment: someSegment}, 8, 99, HashOf([]byte("a"))}
-	b := &Address{Source{otherSegment, otherVolume, 3}, 16, 77, HashOf([]byte("b"))}
+	a := &Address{Source{Segment: someSegment}, 8, 99}
+	b := &Address{Source{otherSegment, otherVolume, 3}, 16, 77}
 	return NewPageTable([]PageAddress{{3, a}, {4, b}, {200, a}})
 }
 
@@ -164,11 +163,10 @@ func TestPageTableNamesItsHomeByAbsence(t *testing.T) {
 	m := someTable().toProto(someVolume)
 	want := &graftpb.PageTable{
 		Sources:     []*graftpb.Source{{Segment: someSegment[:]}, {Segment: otherSegment[:], Volume: otherVolume[:], Lsn: 3}},
-		FrameSource: []uint32{0, 1}, FrameOffset: []uint64{8, 16}, FrameLength: []uint32{99, 77}, FrameSha256: m.FrameSha256,
-		PageGap: []uint32{3, 1, 196}, PageFrame: []uint32{0, 1, 0},
+		FrameSource: []uint32{0, 1}, FrameSkip: []int64{8, 16}, FrameLength: []uint32{99, 77},
+		PageGap: []uint32{3, 1, 196}, PageStep: []int32{0, 1, -1},
 	}
-	a, b := HashOf([]byte("a")), HashOf([]byte("b"))
-	if !proto.Equal(m, want) || !bytes.Equal(m.FrameSha256, slices.Concat(a[:], b[:])) {
+	if !proto.Equal(m, want) {
 		t.Errorf("got %v, want %v", m, want)
 	}
 	if m := someTable().toProto(otherVolume); m.Sources[1].Volume != nil || m.Sources[1].Lsn != 3 {
@@ -179,30 +177,32 @@ func TestPageTableNamesItsHomeByAbsence(t *testing.T) {
 func TestPageTableRefusesWhatCannotBe(t *testing.T) {
 	for name, breakIt := range map[string]func(*graftpb.PageTable){
 		"nothing":                func(m *graftpb.PageTable) { proto.Reset(m) },
-		"no pages":               func(m *graftpb.PageTable) { m.PageGap, m.PageFrame = nil, nil },
+		"no pages":               func(m *graftpb.PageTable) { m.PageGap, m.PageStep = nil, nil },
 		"a page more":            func(m *graftpb.PageTable) { m.PageGap = append(m.PageGap, 1) },
-		"a frame of a page more": func(m *graftpb.PageTable) { m.PageFrame = append(m.PageFrame, 1) },
+		"a frame of a page more": func(m *graftpb.PageTable) { m.PageStep = append(m.PageStep, 0) },
 		"page 0":                 func(m *graftpb.PageTable) { m.PageGap[0] = 0 },
 		"a page twice":           func(m *graftpb.PageTable) { m.PageGap[1] = 0 },
 		"pages over the highest": func(m *graftpb.PageTable) { m.PageGap[2] = 1<<32 - 1 },
-		"frames of pages swap":   func(m *graftpb.PageTable) { m.PageFrame[0], m.PageFrame[1] = 1, 0 },
-		"a page in no frame":     func(m *graftpb.PageTable) { m.PageFrame[2] = 2 },
-		"a page in frame 2^32-1": func(m *graftpb.PageTable) { m.PageFrame[2] = 1<<32 - 1 },
-		"a page in frame 2^31":   func(m *graftpb.PageTable) { m.PageFrame[2] = 1 << 31 },
-		"an unused frame":        func(m *graftpb.PageTable) { m.PageFrame[1] = 0 },
+		"frames of pages swap":   func(m *graftpb.PageTable) { m.PageStep[0], m.PageStep[1] = 1, -1 },
+		"a page in no frame":     func(m *graftpb.PageTable) { m.PageStep[2] = 1 },
+		"a page in frame 2^31":   func(m *graftpb.PageTable) { m.PageStep[2] = 1<<31 - 1 },
+		"a page in frame -1":     func(m *graftpb.PageTable) { m.PageStep[2] = -2 },
+		"a page in frame -2^31":  func(m *graftpb.PageTable) { m.PageStep[0] = -1 << 31 },
+		"an unused frame":        func(m *graftpb.PageTable) { m.PageStep[1], m.PageStep[2] = 0, 0 },
 		"a frame twice": func(m *graftpb.PageTable) {
-			m.FrameSource[1], m.FrameOffset[1], m.FrameLength[1] = 0, m.FrameOffset[0], m.FrameLength[0]
-			m.FrameSha256, m.Sources = slices.Concat(m.FrameSha256[:32], m.FrameSha256[:32]), m.Sources[:1]
+			m.FrameSource[1], m.FrameSkip[1], m.FrameLength[1] = 0, -99, m.FrameLength[0]
+			m.Sources = m.Sources[:1]
 		},
 		"a source more":         func(m *graftpb.PageTable) { m.FrameSource = append(m.FrameSource, 0) },
-		"an offset more":        func(m *graftpb.PageTable) { m.FrameOffset = append(m.FrameOffset, 0) },
+		"an offset more":        func(m *graftpb.PageTable) { m.FrameSkip = append(m.FrameSkip, 0) },
 		"a length more":         func(m *graftpb.PageTable) { m.FrameLength = append(m.FrameLength, 1) },
-		"a short hash":          func(m *graftpb.PageTable) { m.FrameSha256 = m.FrameSha256[:63] },
-		"no hashes":             func(m *graftpb.PageTable) { m.FrameSha256 = nil },
 		"a frame of no bytes":   func(m *graftpb.PageTable) { m.FrameLength[0] = 0 },
 		"a frame too long":      func(m *graftpb.PageTable) { m.FrameLength[0] = maxFrameLength + 1 },
-		"beyond any file":       func(m *graftpb.PageTable) { m.FrameOffset[0] = 1<<62 + 1 },
-		"the highest offset":    func(m *graftpb.PageTable) { m.FrameOffset[0] = 1<<64 - 1 },
+		"beyond any file":       func(m *graftpb.PageTable) { m.FrameSkip[0] = 1<<62 + 1 },
+		"the highest offset":    func(m *graftpb.PageTable) { m.FrameSkip[0] = 1<<63 - 1 },
+		"the lowest offset":     func(m *graftpb.PageTable) { m.FrameSkip[0] = -1 << 63 },
+		"before the object":     func(m *graftpb.PageTable) { m.FrameSkip[0] = -1 },
+		"a frame of a seal":     func(m *graftpb.PageTable) { m.FrameLength[0] = sealSize },
 		"a frame of no source":  func(m *graftpb.PageTable) { m.FrameSource[1] = 2 },
 		"source 2^32-1":         func(m *graftpb.PageTable) { m.FrameSource[1] = 1<<32 - 1 },
 		"sources swapped":       func(m *graftpb.PageTable) { m.FrameSource[0], m.FrameSource[1] = 1, 0 },
@@ -228,7 +228,7 @@ func TestNextLeafGivesEveryLeaf(t *testing.T) {
 		table := drawPageTable(t, drawPageSet(t), someVolume)
 		c := Checkpoint{}
 		for n := range table.Leaves() {
-			c.Chunks = append(c.Chunks, Chunk{Leaf: n})
+			c.Chunks = append(c.Chunks, Chunk{Leaf: n, Leaves: 1})
 		}
 		for name, next := range map[string]func(LeafIdx) (LeafIdx, bool){"table": table.NextLeaf, "checkpoint": c.NextLeaf} {
 			var got []LeafIdx

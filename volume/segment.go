@@ -1,8 +1,10 @@
 package volume
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 
 	"github.com/pierrec/lz4/v4"
@@ -22,9 +24,9 @@ import (
 //	              a FrameIndex record, where the index is large
 //
 // The commit that names the Segment says which pages are in it and holds the
-// frame index, or names the record at the end by offset, length and SHA-256.
-// Every byte that is ever used is covered by a SHA-256; the header serves
-// people and tools. An object that is lost can be made again to the byte by
+// frame index, or names the record at the end by offset, length and SHA-256. A
+// frame is proved by its seal, the seals by a SHA-256 in the index; the header
+// serves people and tools. An object that is lost can be made again to the byte by
 // who still has its pages.
 const segmentHeaderSize = 8
 
@@ -35,18 +37,19 @@ const maxInlineIndex = 32 << 10
 // SegmentWriter writes the object of a Segment as its pages come. It holds one
 // frame in memory, and the frame index. It is not safe for concurrent use.
 type SegmentWriter struct {
-	w    io.Writer
-	lz   lz4.Compressor
-	seg  Segment
-	next []PageEntry // of the frame to come
-	off  int64
+	w     io.Writer
+	lz    lz4.Compressor
+	seg   Segment
+	next  []PageEntry // of the frame to come
+	seals hash.Hash   // of the frames so far
+	off   int64
 
 	index FrameIndex // of the whole Segment, once it is closed
 }
 
 // NewSegmentWriter writes the object of Segment id to w.
 func NewSegmentWriter(w io.Writer, id SegmentID) *SegmentWriter {
-	return &SegmentWriter{w: w, seg: Segment{ID: id}, next: make([]PageEntry, 0, FramePages)}
+	return &SegmentWriter{w: w, seg: Segment{ID: id}, next: make([]PageEntry, 0, FramePages), seals: sha256.New()}
 }
 
 // Add appends a page, whose index must be above all before it. The page is
@@ -73,6 +76,7 @@ func (sw *SegmentWriter) Close() (Segment, error) {
 	if sw.seg.Pages.IsEmpty() {
 		return Segment{}, errors.New("graft: segment without a page")
 	}
+	sw.seg.Frames.seals = Hash(sw.seals.Sum(nil))
 	sw.index = sw.seg.Frames
 	m := sw.seg.Frames.toProto()
 	if proto.Size(m) <= maxInlineIndex {
@@ -99,11 +103,14 @@ func (sw *SegmentWriter) flush() error {
 	if len(sw.next) == 0 {
 		return nil
 	}
-	b, err := encodeFrame(&sw.lz, sw.next)
+	b, err := encodeBlock(&sw.lz, sw.next)
 	if err != nil {
 		return err
 	}
-	sw.seg.Frames.add(int64(len(b)), sw.next[len(sw.next)-1].Idx, HashOf(b))
+	s := sealOf(sw.seg.ID, b)
+	sw.seals.Write(s[:])
+	b = append(b, s[:]...)
+	sw.seg.Frames.add(int64(len(b)), sw.next[len(sw.next)-1].Idx)
 	sw.next = sw.next[:0]
 	return sw.write(b)
 }

@@ -361,16 +361,15 @@ func (x *Checkpoint) GetSha256() []byte {
 
 // PageTable says which frame holds each of some pages. The fields that begin
 // with frame_ have one entry for each frame, those that begin with page_ one for
-// each page.
+// each page. What follows the one before, as most does, is a small number.
 type PageTable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`                                    // objects that frames lie in
 	FrameSource   []uint32               `protobuf:"varint,2,rep,packed,name=frame_source,json=frameSource,proto3" json:"frame_source,omitempty"` // number of its source, from 0
-	FrameOffset   []uint64               `protobuf:"varint,3,rep,packed,name=frame_offset,json=frameOffset,proto3" json:"frame_offset,omitempty"` // bytes from the start of the object
-	FrameLength   []uint32               `protobuf:"varint,4,rep,packed,name=frame_length,json=frameLength,proto3" json:"frame_length,omitempty"` // bytes of the compressed frame
-	FrameSha256   []byte                 `protobuf:"bytes,5,opt,name=frame_sha256,json=frameSha256,proto3" json:"frame_sha256,omitempty"`         // 32 bytes each, of the compressed bytes
-	PageGap       []uint32               `protobuf:"varint,6,rep,packed,name=page_gap,json=pageGap,proto3" json:"page_gap,omitempty"`             // page index less that of the page before, ascending
-	PageFrame     []uint32               `protobuf:"varint,7,rep,packed,name=page_frame,json=pageFrame,proto3" json:"page_frame,omitempty"`       // number of its frame, from 0
+	FrameSkip     []int64                `protobuf:"zigzag64,3,rep,packed,name=frame_skip,json=frameSkip,proto3" json:"frame_skip,omitempty"`     // bytes from the end of the frame before of that source, or from the start of the object
+	FrameLength   []uint32               `protobuf:"varint,4,rep,packed,name=frame_length,json=frameLength,proto3" json:"frame_length,omitempty"` // bytes, with the seal
+	PageGap       []uint32               `protobuf:"varint,5,rep,packed,name=page_gap,json=pageGap,proto3" json:"page_gap,omitempty"`             // page index less that of the page before, ascending
+	PageStep      []int32                `protobuf:"zigzag32,6,rep,packed,name=page_step,json=pageStep,proto3" json:"page_step,omitempty"`        // number of its frame, from 0, less that of the page before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -419,9 +418,9 @@ func (x *PageTable) GetFrameSource() []uint32 {
 	return nil
 }
 
-func (x *PageTable) GetFrameOffset() []uint64 {
+func (x *PageTable) GetFrameSkip() []int64 {
 	if x != nil {
-		return x.FrameOffset
+		return x.FrameSkip
 	}
 	return nil
 }
@@ -433,13 +432,6 @@ func (x *PageTable) GetFrameLength() []uint32 {
 	return nil
 }
 
-func (x *PageTable) GetFrameSha256() []byte {
-	if x != nil {
-		return x.FrameSha256
-	}
-	return nil
-}
-
 func (x *PageTable) GetPageGap() []uint32 {
 	if x != nil {
 		return x.PageGap
@@ -447,9 +439,9 @@ func (x *PageTable) GetPageGap() []uint32 {
 	return nil
 }
 
-func (x *PageTable) GetPageFrame() []uint32 {
+func (x *PageTable) GetPageStep() []int32 {
 	if x != nil {
-		return x.PageFrame
+		return x.PageStep
 	}
 	return nil
 }
@@ -516,24 +508,25 @@ func (x *Source) GetLsn() uint64 {
 }
 
 // CheckpointRoot gives the page index of a remote Volume at one LSN. The fields
-// that begin with chunk_ have one entry for each leaf with a written page, those
-// that begin with bundle_frame_ one for each frame.
+// that begin with chunk_ have one entry for each chunk, which is of some leaves in
+// a row, those that begin with bundle_frame_ one for each frame.
 type CheckpointRoot struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Volume            []byte                 `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`
 	Lsn               uint64                 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
 	PageCount         uint32                 `protobuf:"varint,3,opt,name=page_count,json=pageCount,proto3" json:"page_count,omitempty"`
 	Objects           []*Checkpoint          `protobuf:"bytes,4,rep,name=objects,proto3" json:"objects,omitempty"`                                                         // older checkpoints that hold chunks; the key alone
-	ChunkGap          []uint32               `protobuf:"varint,5,rep,packed,name=chunk_gap,json=chunkGap,proto3" json:"chunk_gap,omitempty"`                               // leaf less the leaf before, and 1 more
+	ChunkGap          []uint32               `protobuf:"varint,5,rep,packed,name=chunk_gap,json=chunkGap,proto3" json:"chunk_gap,omitempty"`                               // first leaf less the leaf before, and 1 more
 	ChunkObject       []uint32               `protobuf:"varint,6,rep,packed,name=chunk_object,json=chunkObject,proto3" json:"chunk_object,omitempty"`                      // 0: this object; else the number in objects, from 1
 	ChunkOffset       []uint64               `protobuf:"varint,7,rep,packed,name=chunk_offset,json=chunkOffset,proto3" json:"chunk_offset,omitempty"`                      // bytes from the start of the object
-	ChunkLength       []uint32               `protobuf:"varint,8,rep,packed,name=chunk_length,json=chunkLength,proto3" json:"chunk_length,omitempty"`                      // bytes of the PageTable record
-	ChunkSha256       []byte                 `protobuf:"bytes,9,opt,name=chunk_sha256,json=chunkSha256,proto3" json:"chunk_sha256,omitempty"`                              // 32 bytes each, of the record
+	ChunkLength       []uint32               `protobuf:"varint,8,rep,packed,name=chunk_length,json=chunkLength,proto3" json:"chunk_length,omitempty"`                      // bytes of the chunk
+	ChunkSha256       []byte                 `protobuf:"bytes,9,opt,name=chunk_sha256,json=chunkSha256,proto3" json:"chunk_sha256,omitempty"`                              // 32 bytes each, of the chunk
 	ChunkPages        []uint32               `protobuf:"varint,10,rep,packed,name=chunk_pages,json=chunkPages,proto3" json:"chunk_pages,omitempty"`                        // written pages in it
 	BundleFrameLength []uint32               `protobuf:"varint,11,rep,packed,name=bundle_frame_length,json=bundleFrameLength,proto3" json:"bundle_frame_length,omitempty"` // bytes of frames that follow one another in bundle
 	Bundle            []byte                 `protobuf:"bytes,12,opt,name=bundle,proto3" json:"bundle,omitempty"`                                                          // pages that a reader wants first
 	BundleSegments    []byte                 `protobuf:"bytes,13,opt,name=bundle_segments,json=bundleSegments,proto3" json:"bundle_segments,omitempty"`                    // for each bundled page, in order, the Segment that it is of
 	Features          []uint32               `protobuf:"varint,14,rep,packed,name=features,proto3" json:"features,omitempty"`                                              // required: a reader that does not know one must refuse
+	ChunkLeaves       []uint32               `protobuf:"varint,15,rep,packed,name=chunk_leaves,json=chunkLeaves,proto3" json:"chunk_leaves,omitempty"`                     // leaves in it, each with a written page
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -666,6 +659,13 @@ func (x *CheckpointRoot) GetFeatures() []uint32 {
 	return nil
 }
 
+func (x *CheckpointRoot) GetChunkLeaves() []uint32 {
+	if x != nil {
+		return x.ChunkLeaves
+	}
+	return nil
+}
+
 // Segment names one Segment and says what is in it.
 type Segment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -744,12 +744,12 @@ func (x *Segment) GetInline() bool {
 }
 
 // FrameIndex gives each Frame of a Segment, in the order of the object. The
-// three fields have one entry for each Frame.
+// repeated fields have one entry for each Frame.
 type FrameIndex struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Length        []uint32               `protobuf:"varint,1,rep,packed,name=length,proto3" json:"length,omitempty"`                     // bytes of the compressed frame
+	Length        []uint32               `protobuf:"varint,1,rep,packed,name=length,proto3" json:"length,omitempty"`                     // bytes of the frame, with its seal
 	LastPage      []uint32               `protobuf:"varint,2,rep,packed,name=last_page,json=lastPage,proto3" json:"last_page,omitempty"` // highest page index in the frame
-	Sha256        []byte                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`                             // 32 bytes for each frame, of the compressed bytes
+	Sha256        []byte                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`                             // of all seals, one after the other
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1355,20 +1355,19 @@ const file_graft_proto_rawDesc = "" +
 	"\x06random\x18\x03 \x01(\fR\x06random\x12\x16\n" +
 	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06length\x18\x05 \x01(\rR\x06length\x12\x16\n" +
-	"\x06sha256\x18\x06 \x01(\fR\x06sha256\"\xfd\x01\n" +
+	"\x06sha256\x18\x06 \x01(\fR\x06sha256\"\xd4\x01\n" +
 	"\tPageTable\x12*\n" +
 	"\asources\x18\x01 \x03(\v2\x10.graft.v1.SourceR\asources\x12!\n" +
-	"\fframe_source\x18\x02 \x03(\rR\vframeSource\x12!\n" +
-	"\fframe_offset\x18\x03 \x03(\x04R\vframeOffset\x12!\n" +
-	"\fframe_length\x18\x04 \x03(\rR\vframeLength\x12!\n" +
-	"\fframe_sha256\x18\x05 \x01(\fR\vframeSha256\x12\x19\n" +
-	"\bpage_gap\x18\x06 \x03(\rR\apageGap\x12\x1d\n" +
+	"\fframe_source\x18\x02 \x03(\rR\vframeSource\x12\x1d\n" +
 	"\n" +
-	"page_frame\x18\a \x03(\rR\tpageFrame\"L\n" +
+	"frame_skip\x18\x03 \x03(\x12R\tframeSkip\x12!\n" +
+	"\fframe_length\x18\x04 \x03(\rR\vframeLength\x12\x19\n" +
+	"\bpage_gap\x18\x05 \x03(\rR\apageGap\x12\x1b\n" +
+	"\tpage_step\x18\x06 \x03(\x11R\bpageStep\"L\n" +
 	"\x06Source\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\fR\asegment\x12\x16\n" +
 	"\x06volume\x18\x02 \x01(\fR\x06volume\x12\x10\n" +
-	"\x03lsn\x18\x03 \x01(\x04R\x03lsn\"\xe0\x03\n" +
+	"\x03lsn\x18\x03 \x01(\x04R\x03lsn\"\x83\x04\n" +
 	"\x0eCheckpointRoot\x12\x16\n" +
 	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
 	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x1d\n" +
@@ -1386,7 +1385,8 @@ const file_graft_proto_rawDesc = "" +
 	"\x13bundle_frame_length\x18\v \x03(\rR\x11bundleFrameLength\x12\x16\n" +
 	"\x06bundle\x18\f \x01(\fR\x06bundle\x12'\n" +
 	"\x0fbundle_segments\x18\r \x01(\fR\x0ebundleSegments\x12\x1a\n" +
-	"\bfeatures\x18\x0e \x03(\rR\bfeatures\"\x9f\x01\n" +
+	"\bfeatures\x18\x0e \x03(\rR\bfeatures\x12!\n" +
+	"\fchunk_leaves\x18\x0f \x03(\rR\vchunkLeaves\"\x9f\x01\n" +
 	"\aSegment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05pages\x18\x02 \x01(\fR\x05pages\x12,\n" +
