@@ -16,6 +16,9 @@ const (
 	// maxSince is about how many bytes of addresses a commit carries for itself and
 	// for what changed since its checkpoint, before it takes a checkpoint of its own.
 	maxSince = 16 << 10
+	// maxEmbedded is how many bytes of a checkpoint are embedded in its commit at
+	// most: whoever reads that needs no request more to find pages.
+	maxEmbedded = 160 << 10
 	// bundlePages is how many pages a checkpoint bundles, at most.
 	bundlePages = 24
 )
@@ -68,31 +71,32 @@ func (r *Remote) needsCheckpoint(c *volume.Commit, own volume.PageTable) bool {
 		own.EncodedSize(c.Volume)+c.Since.EncodedSize(c.Volume) > r.maxSince
 }
 
-// addCheckpoint writes a checkpoint of c, whose pages lie as own says, and lets c
-// name it. Chunks of leaves that did not change since the last checkpoint stay
-// where they are, unless all of them are small.
-func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit, own volume.PageTable, bundle []volume.BundledPage, p *prepared) error {
+// addCheckpoint makes a checkpoint of c, whose pages lie as own says, and lets c
+// name it. It gives what is to be embedded in c behind so many bytes of frames; where
+// that is too much, it writes an object. Chunks of leaves that did not change since
+// the last checkpoint stay where they are, unless all of them are small.
+func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit, own volume.PageTable, bundle []volume.BundledPage, frames int, p *prepared) ([]byte, error) {
 	recent := c.Since.With(own)
 	kept, changed, err := l.chunks(ctx, recent, c.SinceKept)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cp := volume.Checkpoint{Key: volume.NewCheckpointKey(c.Volume, c.LSN), PageCount: c.PageCount, Bundle: bundle}
-	built, object, ref, err := volume.BuildCheckpoint(cp, kept, changed)
+	cp := volume.Checkpoint{Key: volume.CheckpointKey{Volume: c.Volume, LSN: c.LSN}, PageCount: c.PageCount, Bundle: bundle}
+	at := volume.CheckpointAt(frames)
+	built, object, ref, err := volume.BuildCheckpoint(cp, at, kept, changed)
+	if err == nil && len(object) > r.maxEmbedded {
+		cp.Key, at = volume.NewCheckpointKey(c.Volume, c.LSN), 0
+		built, object, ref, err = volume.BuildCheckpoint(cp, at, kept, changed)
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	parts := map[volume.Hash][]byte{ref.Sum: object[ref.Offset:]}
-	p.held = append(p.held, r.store.HoldObject(ref.Sum))
-	for i := range built.Chunks {
-		ch := &built.Chunks[i]
-		p.held = append(p.held, r.store.HoldObject(ch.Sum))
-		if ch.Object == cp.Key {
-			parts[ch.Sum] = object[ch.Offset : ch.Offset+ch.Length]
-		}
+	if err := r.keepCheckpoint(built, ref, object, at, p); err != nil {
+		return nil, err
 	}
-	if err := r.store.PutObjects(parts); err != nil {
-		return err
+	c.Checkpoint, c.Since, c.SinceKept = ref, volume.PageTable{}, c.Kept
+	if cp.Key.Embedded() {
+		return object, nil
 	}
 	p.keys = append(p.keys, ref.Key())
 	err = r.bucket.Upload(ctx, ref.Key(), func(w io.Writer) error {
@@ -100,10 +104,24 @@ func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit,
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("put checkpoint: %w", err)
+		return nil, fmt.Errorf("put checkpoint: %w", err)
 	}
-	c.Checkpoint, c.Since, c.SinceKept = ref, volume.PageTable{}, c.Kept
-	return nil
+	return nil, nil
+}
+
+// keepCheckpoint stores the parts of a checkpoint, whose bytes from offset at on are
+// object, and holds them with those that it refers to.
+func (r *Remote) keepCheckpoint(built *volume.Checkpoint, ref volume.CheckpointRef, object []byte, at int64, p *prepared) error {
+	parts := map[volume.Hash][]byte{ref.Sum: object[ref.Offset-at:]}
+	p.held = append(p.held, r.store.HoldObject(ref.Sum))
+	for i := range built.Chunks {
+		ch := &built.Chunks[i]
+		p.held = append(p.held, r.store.HoldObject(ch.Sum))
+		if ch.Object == built.Key {
+			parts[ch.Sum] = object[ch.Offset-at:][:ch.Length]
+		}
+	}
+	return r.store.PutObjects(parts)
 }
 
 // chunks gives the chunks of the last checkpoint that hold still, and the tables

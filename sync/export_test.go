@@ -8,6 +8,9 @@ import (
 	"graft/volume"
 )
 
+// SetMaxEmbedded sets how many bytes of a checkpoint are embedded in its commit.
+func (r *Remote) SetMaxEmbedded(n int) { r.maxEmbedded = n }
+
 // SetMaxSince sets how many bytes of addresses a commit carries.
 func (r *Remote) SetMaxSince(n int) { r.maxSince = n }
 

@@ -20,6 +20,7 @@ func TestAVolumeOfTheHighestPageCount(t *testing.T) {
 	bucket := faultbucket.New()
 	a, b := newMachine(t, bucket), newMachine(t, bucket)
 	a.remote.SetMaxSince(1)
+	a.remote.SetMaxEmbedded(0)
 	a.commit("base", 1, 300, most)
 	a.must(a.push()) // with a checkpoint
 	a.remote.SetMaxSince(1 << 20)
@@ -119,7 +120,7 @@ func TestAHostileCheckpointTellsItsPlace(t *testing.T) {
 		"root": func(volume.CheckpointKey) ([]byte, int64) { return []byte("headerAB" + "no root"), 8 },
 		"chunk": func(k volume.CheckpointKey) ([]byte, int64) {
 			kept := []volume.Chunk{{Leaf: 1, Leaves: 1, Object: k, Offset: 8, Length: int64(len(chunk)), Sum: volume.HashOf(chunk), Pages: 9}}
-			_, built, ref, err := volume.BuildCheckpoint(volume.Checkpoint{Key: k, PageCount: 900}, kept, func(func(volume.LeafIdx, volume.PageTable) bool) {})
+			_, built, ref, err := volume.BuildCheckpoint(volume.Checkpoint{Key: k, PageCount: 900}, 0, kept, func(func(volume.LeafIdx, volume.PageTable) bool) {})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -206,7 +206,14 @@ func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint,
 		return c, nil
 	}
 	root := part{x.at, place{ref.Key(), ref.Offset, ref.Length, ref.Sum}}
-	b, err := x.r.objectBy(ctx, root, fetch, func(ctx context.Context) ([]byte, error) { return x.getRoot(ctx, root) })
+	b, err := x.r.object(ctx, root, false)
+	switch {
+	case !errors.Is(err, snapshot.ErrAbsent):
+	case x.rec.Commit.OwnCheckpoint() && ref.Embedded():
+		return x.keepRoot(root, x.rec.Bytes)
+	case fetch:
+		b, err = x.r.objectBy(ctx, root, true, func(ctx context.Context) ([]byte, error) { return x.getRoot(ctx, root) })
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -226,29 +233,44 @@ func (x *index) getRoot(ctx context.Context, root part) ([]byte, error) {
 	if end > wholeCheckpoint {
 		return x.r.getObject(ctx, root)
 	}
-	s := span{root.key, 0, end, []part{root}}
 	whole := root
 	whole.offset, whole.length = 0, end
 	object, err := x.r.get(ctx, whole, "read checkpoint")
 	if err != nil {
 		return nil, err
 	}
-	b := s.of(root, object)
-	if err := x.r.checkPart(root, b); err != nil {
+	if err := x.r.checkPart(root, object[root.offset:]); err != nil {
 		return nil, err
 	}
+	_, err = x.keepRoot(root, object)
+	return object[root.offset:], nil
+}
+
+// keepRoot decodes the root of a checkpoint in the bytes of its object, which may
+// have more behind it, and stores it with those chunks in front of it that are right.
+func (x *index) keepRoot(root part, object []byte) (*volume.Checkpoint, error) {
+	b := object[root.offset : root.offset+root.length]
+	c, err := volume.DecodeCheckpoint(x.rec.Commit.Checkpoint, b)
+	if err != nil {
+		return nil, x.r.corruptPart(root, "read checkpoint", fmt.Errorf("root at offset %d: %w", root.offset, err))
+	}
 	parts := map[volume.Hash][]byte{root.sum: b}
-	if c, err := volume.DecodeCheckpoint(x.rec.Commit.Checkpoint, b); err == nil { // the caller says why not
-		for i := range c.Chunks {
-			if ch := x.partOf(&c.Chunks[i]); ch.key == root.key && ch.offset+ch.length <= end && x.r.checkPart(ch, s.of(ch, object)) == nil {
-				parts[ch.sum] = s.of(ch, object)
-			}
+	for i := range c.Chunks {
+		ch := x.partOf(&c.Chunks[i])
+		if ch.key != root.key || ch.offset+ch.length > root.offset {
+			continue
+		}
+		if b := object[ch.offset : ch.offset+ch.length]; volume.HashOf(b) == ch.sum {
+			parts[ch.sum] = b
 		}
 	}
 	if err := x.r.store.PutObjects(parts); err != nil {
-		x.r.log.Warn("keep fetched page index", "key", root.key, "error", err) // it is right, whatever the disk
+		x.r.log.Warn("keep page index", "key", root.key, "error", err) // it is right, whatever the disk
 	}
-	return b, nil
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.mu.checkpoint = c
+	return c, nil
 }
 
 // chunk gives what the checkpoint says of leaf n.

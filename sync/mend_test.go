@@ -58,8 +58,8 @@ func TestADamagedInlineCommitIsReadFromTheBucket(t *testing.T) {
 			if tt.another {
 				c := was.Commit
 				c.Time = c.Time.Add(time.Hour)
-				frames := was.Bytes[16:][:c.Segments[0].Frames.Size()-8]
-				other, err := volume.EncodeInline(c, frames)
+				frames := was.Bytes[20:][:c.Segments[0].Frames.Size()-8]
+				other, err := volume.EncodeEmbedding(c, volume.Embedded{Frames: frames})
 				b.must(err)
 				bucket.SetObject(volume.CommitKey(v, tt.lsn), other.Bytes)
 			}
@@ -93,9 +93,15 @@ func TestADamagedInlineCommitThatTheBucketLacksIsAnError(t *testing.T) {
 
 // A chunk of a checkpoint that is damaged here is fetched again, and cached again.
 func TestADamagedChunkIsFetchedAgain(t *testing.T) {
+	t.Run("object", func(t *testing.T) { damagedChunk(t, 0) })
+	t.Run("embedded", func(t *testing.T) { damagedChunk(t, 1<<20) })
+}
+
+func damagedChunk(t *testing.T, maxEmbedded int) {
 	bucket := faultbucket.New()
 	a, b := newMachine(t, bucket), newMachine(t, bucket)
 	a.remote.SetMaxSince(1)
+	a.remote.SetMaxEmbedded(maxEmbedded)
 	random := rand.New(rand.NewPCG(1, 1))
 	pages := []volume.PageIdx{1}
 	for range 2000 { // in no order that compresses
@@ -115,11 +121,17 @@ func TestADamagedChunkIsFetchedAgain(t *testing.T) {
 		}
 		return ops(bucket.Requests())
 	}
-	if got := read(1); len(got) != 2 { // the checkpoint, and a frame
+	st := a.head.State()
+	rec, err := a.store.Commit(v, st.SyncPoint.Remote)
+	b.must(err)
+	ref, first, at := rec.Commit.Checkpoint, 2, int64(8) // the checkpoint, and a frame
+	if ref.Embedded() {
+		first, at = 1, volume.CheckpointAt(0)
+	}
+	if got := read(1); len(got) != first || ref.Embedded() != (maxEmbedded > 0) {
 		t.Errorf("the first page takes %v", got)
 	}
-	object := bucket.Object(bucket.Keys("volumes/" + v.String() + "/checkpoints/")[0])
-	flipInStore(t, b, object[8:2000])  // of the chunk
+	flipInStore(t, b, bucket.Object(ref.Key())[at:][:2000]) // of the chunk
 	for i, want := range []int{2, 1} { // the chunk again, once, and a frame
 		b.remote.ForgetIndexes()
 		if got := read(pages[100+50*i]); len(got) != want {

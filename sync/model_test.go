@@ -41,10 +41,12 @@ func TestReplicasFollowAnyHistory(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		bucket := faultbucket.New()
 		since := rapid.SampledFrom([]int{0, 100, 400, 16 << 10}).Draw(rt, "bytes of addresses")
+		embedded := rapid.SampledFrom([]int{0, 300, 160 << 10}).Draw(rt, "bytes of a checkpoint")
 		quota := rapid.SampledFrom([]int{1, 10, 200}).Draw(rt, "quota of pages")
 		open := func() *machine {
 			m := newCache(t, bucket, quota)
 			m.remote.SetMaxSince(since)
+			m.remote.SetMaxEmbedded(embedded)
 			return m
 		}
 		a := &replica{machine: open()}
@@ -93,6 +95,7 @@ func TestReplicasFollowAnyHistory(t *testing.T) {
 				}
 				a.reopen(bucket)
 				a.remote.SetMaxSince(since)
+				a.remote.SetMaxEmbedded(embedded)
 				a.check(rt)
 			},
 			"clone": func(rt *rapid.T) {

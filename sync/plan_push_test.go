@@ -124,7 +124,7 @@ func (p *pushPlanner) push(t *testing.T, d *datadriven.TestData) string {
 		c.Checkpoint = volume.CheckpointRef{CheckpointKey: volume.NewCheckpointKey(c.Volume, c.LSN), Offset: 8, Length: 100, Sum: volume.HashOf(nil)}
 		c.Since, c.SinceKept = volume.PageTable{}, c.Kept
 	}
-	rec, err := volume.EncodeInline(c, frames)
+	rec, err := volume.EncodeEmbedding(c, volume.Embedded{Frames: frames})
 	if err != nil {
 		d.Fatalf(t, "%v", err)
 	}
@@ -212,7 +212,7 @@ func TestOutcomes(t *testing.T) {
 	v := volume.NewVolumeID()
 	commit := func(text string) volume.Record {
 		c := volume.Commit{Volume: v, LSN: 1, PageCount: volume.PageCount(len(text)), PushID: volume.NewPushID()}
-		rec, err := volume.EncodeInline(c, nil)
+		rec, err := volume.EncodeCommit(c)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -68,14 +68,15 @@ func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapsho
 			return err
 		}
 	}
+	embedded := volume.Embedded{Frames: frames}
 	if r.needsCheckpoint(&c, own) {
 		meterOf(ctx).phase(PhaseCheckpoint)
 		chosen := bundle(ctx, pinned, func(p volume.PageIdx) (volume.SegmentID, bool) { return l.segmentOf(ctx, &c, own, p) })
-		if err := r.addCheckpoint(ctx, l, &c, own, chosen, p); err != nil {
+		if embedded.Checkpoint, err = r.addCheckpoint(ctx, l, &c, own, chosen, len(frames), p); err != nil {
 			return err
 		}
 	}
-	p.rec, err = volume.EncodeInline(c, frames)
+	p.rec, err = volume.EncodeEmbedding(c, embedded)
 	return err
 }
 
@@ -210,7 +211,7 @@ func uploads(c *volume.Commit) []string {
 			keys = append(keys, seg.ID.Key())
 		}
 	}
-	if c.OwnCheckpoint() {
+	if c.OwnCheckpoint() && !c.Checkpoint.Embedded() {
 		keys = append(keys, c.Checkpoint.Key())
 	}
 	return keys
@@ -241,7 +242,7 @@ func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Ro
 			return err
 		}
 	}
-	if !c.OwnCheckpoint() {
+	if !c.OwnCheckpoint() || c.Checkpoint.Embedded() {
 		return nil
 	}
 	has, err := r.bucket.Exists(ctx, c.Checkpoint.Key())

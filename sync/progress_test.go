@@ -297,6 +297,7 @@ func TestAPushThatIsCancelledLosesNothing(t *testing.T) {
 			t.Run(fmt.Sprint(tt.phase, happens), func(t *testing.T) {
 				bucket, a, b := newPair(t, "base")
 				a.remote.SetMaxSince(1)
+				a.remote.SetMaxEmbedded(0)
 				a.commit("mine", many...)
 				w := newWatch(t)
 				ctx, cancel := context.WithCancel(w.context())

@@ -45,9 +45,10 @@ type Remote struct {
 	frames  *flights[volume.Address, []volume.PageEntry]
 	objects *flights[place, []byte]
 
-	maxSince   int // see the constant; tests set it
-	maxPageSet int // volume.MaxPageSets; tests set it
-	now        func() time.Time
+	maxSince    int // see the constant; tests set it
+	maxEmbedded int // see the constant; tests set it
+	maxPageSet  int // volume.MaxPageSets; tests set it
+	now         func() time.Time
 
 	mu struct {
 		sync.Mutex
@@ -67,7 +68,7 @@ type remoteVolume struct {
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
 // closes both after the Remote.
 func NewRemote(b *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
-	r := &Remote{maxSince: maxSince, maxPageSet: volume.MaxPageSets, now: time.Now, store: st, log: log, frames: newFlights[volume.Address, []volume.PageEntry](), objects: newFlights[place, []byte]()}
+	r := &Remote{maxSince: maxSince, maxEmbedded: maxEmbedded, maxPageSet: volume.MaxPageSets, now: time.Now, store: st, log: log, frames: newFlights[volume.Address, []volume.PageEntry](), objects: newFlights[place, []byte]()}
 	if b != nil {
 		r.bucket = &bucket{b}
 	}
@@ -122,6 +123,9 @@ func decodeCommit(v volume.VolumeID, l volume.LSN, b []byte) (volume.Record, err
 	}
 	if err == nil && rec.Commit.PushID.IsZero() {
 		err = fmt.Errorf("%w: it has no push id", volume.ErrCorrupt)
+	}
+	if err == nil {
+		err = rec.CheckEmbedded()
 	}
 	if err != nil {
 		return rec, &volume.Error{Op: "read commit", Volume: v, LSN: l, Key: volume.CommitKey(v, l), Err: err}

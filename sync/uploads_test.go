@@ -43,6 +43,7 @@ func TestAPushThatIsNeverPendingLeavesNoUpload(t *testing.T) {
 			bucket := faultbucket.New()
 			a, b := newMachine(t, bucket), newMachine(t, bucket)
 			a.remote.SetMaxSince(1)
+			a.remote.SetMaxEmbedded(0)
 			a.commit("one", many...)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()

@@ -26,29 +26,44 @@ import (
 // A commit names the root by offset, length and SHA-256, the root each chunk. The
 // header serves people and tools. An object that is lost can be made again from
 // the commits; who has its bytes still puts them back.
-const kindCheckpointObject = 'H'
+//
+// A checkpoint that is not large has no object, but stands in that of its commit,
+// without the header.
+const (
+	kindCheckpointObject = 'H'
+	checkpointHeaderSize = 8
+)
 
 // MaxCheckpointRoot bounds the root record of a checkpoint, in bytes: it is enough
 // for a Volume of 1 TiB.
 const MaxCheckpointRoot = 64 << 20
 
 // CheckpointKey names the object of a checkpoint, which gives the page index of
-// Volume at LSN. Random keeps those apart that are written at once.
+// Volume at LSN. Random keeps those apart that are written at once; it is zero where
+// the checkpoint is embedded in commit LSN.
 type CheckpointKey struct {
 	Volume VolumeID
 	LSN    LSN
 	Random [8]byte
 }
 
-// NewCheckpointKey draws a key.
+// Embedded tells whether the checkpoint stands in the object of its commit.
+func (k CheckpointKey) Embedded() bool { return k.Random == [8]byte{} }
+
+// NewCheckpointKey draws the key of a checkpoint that is an object of its own.
 func NewCheckpointKey(v VolumeID, l LSN) CheckpointKey {
 	k := CheckpointKey{Volume: v, LSN: l}
-	rand.Read(k.Random[:])
+	for k.Embedded() {
+		rand.Read(k.Random[:])
+	}
 	return k
 }
 
 // Key is where the object lies in a bucket.
 func (k CheckpointKey) Key() string {
+	if k.Embedded() {
+		return CommitKey(k.Volume, k.LSN)
+	}
 	return fmt.Sprintf("volumes/%s/checkpoints/%016x-%x", k.Volume, ^uint64(k.LSN), k.Random)
 }
 
@@ -195,10 +210,14 @@ func DecodeChunk(ch Chunk, b []byte) (PageTable, error) {
 // BuildCheckpoint makes a checkpoint and its object: the chunks in kept lie in
 // older checkpoints and are of leaves that are as they were there, changed gives
 // the leaves that are new, in order, where one without pages stands for none; no
-// leaf is in both. It gives what a commit says of it. What [DecodeCheckpoint] would refuse is
-// an error.
-func BuildCheckpoint(c Checkpoint, kept []Chunk, changed iter.Seq2[LeafIdx, PageTable]) (*Checkpoint, []byte, CheckpointRef, error) {
-	object := []byte{magic[0], magic[1], magic[2], magic[3], kindCheckpointObject, formatVersion, 0, 0}
+// leaf is in both. It gives what a commit says of it. Where it is embedded, it stands
+// from offset at in the object of its commit, and the header is left out. What
+// [DecodeCheckpoint] would refuse is an error.
+func BuildCheckpoint(c Checkpoint, at int64, kept []Chunk, changed iter.Seq2[LeafIdx, PageTable]) (*Checkpoint, []byte, CheckpointRef, error) {
+	var object []byte
+	if !c.Key.Embedded() {
+		object, at = checkpointHeader(), 0
+	}
 	c.Chunks = slices.Clone(kept)
 	for n, t := range changed {
 		if t.Leaf(n).Truncated(c.PageCount).Len() != t.Len() {
@@ -210,7 +229,7 @@ func BuildCheckpoint(c Checkpoint, kept []Chunk, changed iter.Seq2[LeafIdx, Page
 		if err != nil {
 			return nil, nil, CheckpointRef{}, err
 		}
-		ch.Object, ch.Offset, ch.Length, ch.Sum = c.Key, int64(len(object)), int64(len(b)), HashOf(b)
+		ch.Object, ch.Offset, ch.Length, ch.Sum = c.Key, at+int64(len(object)), int64(len(b)), HashOf(b)
 		c.Chunks = append(c.Chunks, ch)
 		object = append(object, b...)
 	}
@@ -219,7 +238,7 @@ func BuildCheckpoint(c Checkpoint, kept []Chunk, changed iter.Seq2[LeafIdx, Page
 	if err != nil {
 		return nil, nil, CheckpointRef{}, err
 	}
-	ref := CheckpointRef{CheckpointKey: c.Key, Offset: int64(len(object)), Length: int64(len(root)), Sum: HashOf(root)}
+	ref := CheckpointRef{CheckpointKey: c.Key, Offset: at + int64(len(object)), Length: int64(len(root)), Sum: HashOf(root)}
 	if _, err := DecodeCheckpoint(ref, root); err != nil {
 		return nil, nil, CheckpointRef{}, fmt.Errorf("build checkpoint: %w", err)
 	}
@@ -260,14 +279,28 @@ func packed(home VolumeID, leaves iter.Seq2[LeafIdx, PageTable]) iter.Seq2[Chunk
 	}
 }
 
+func checkpointHeader() []byte {
+	return []byte{magic[0], magic[1], magic[2], magic[3], kindCheckpointObject, formatVersion, 0, 0}
+}
+
 // RebuildCheckpoint makes the object of a checkpoint again from its root record and
-// the records of the chunks that lie in it, which chunk gives.
+// the chunks that lie in it, which chunk gives.
 func RebuildCheckpoint(ref CheckpointRef, root []byte, chunk func(*Chunk) ([]byte, error)) ([]byte, error) {
+	b, err := rebuild(ref, checkpointHeaderSize, root, chunk)
+	if err != nil {
+		return nil, err
+	}
+	return append(checkpointHeader(), b...), nil
+}
+
+// rebuild makes what lies from offset at on in the object of a checkpoint, if that is
+// nothing but its chunks and the root.
+func rebuild(ref CheckpointRef, at int64, root []byte, chunk func(*Chunk) ([]byte, error)) ([]byte, error) {
 	c, err := DecodeCheckpoint(ref, root)
 	if err != nil {
 		return nil, err
 	}
-	object := []byte{magic[0], magic[1], magic[2], magic[3], kindCheckpointObject, formatVersion, 0, 0}
+	var object []byte
 	for i := range c.Chunks {
 		ch := &c.Chunks[i]
 		if ch.Object != c.Key {
@@ -277,13 +310,13 @@ func RebuildCheckpoint(ref CheckpointRef, root []byte, chunk func(*Chunk) ([]byt
 		if err != nil {
 			return nil, err
 		}
-		if ch.Offset != int64(len(object)) || ch.Length != int64(len(b)) || HashOf(b) != ch.Sum {
+		if ch.Offset != at+int64(len(object)) || ch.Length != int64(len(b)) || HashOf(b) != ch.Sum {
 			return nil, fmt.Errorf("%w: chunk of leaf %d at offset %d", ErrCorrupt, ch.Leaf, ch.Offset)
 		}
 		object = append(object, b...)
 	}
-	if ref.Offset != int64(len(object)) {
-		return nil, fmt.Errorf("%w: checkpoint root at offset %d of %d", ErrCorrupt, ref.Offset, len(object))
+	if ref.Offset != at+int64(len(object)) {
+		return nil, fmt.Errorf("%w: checkpoint root at offset %d instead of %d", ErrCorrupt, ref.Offset, at+int64(len(object)))
 	}
 	return append(object, root...), nil
 }
@@ -445,7 +478,10 @@ func (c *Checkpoint) bundleFromProto(m *graftpb.CheckpointRoot) error {
 }
 
 func checkpointKeyToProto(k CheckpointKey, home VolumeID) *graftpb.Checkpoint {
-	m := &graftpb.Checkpoint{Lsn: uint64(k.LSN), Random: k.Random[:]}
+	m := &graftpb.Checkpoint{Lsn: uint64(k.LSN)}
+	if !k.Embedded() {
+		m.Random = k.Random[:]
+	}
 	if k.Volume != home {
 		m.Volume = k.Volume[:]
 	}
@@ -459,10 +495,13 @@ func checkpointKeyFromProto(m *graftpb.Checkpoint, home VolumeID) (k CheckpointK
 			return k, fmt.Errorf("%w: checkpoint: %w", ErrCorrupt, err)
 		}
 	}
-	if len(m.GetRandom()) != len(k.Random) || k.LSN.IsZero() || len(m.GetVolume()) > 0 && k.Volume == home {
-		return k, fmt.Errorf("%w: checkpoint of volume %s LSN %d with %d random bytes", ErrCorrupt, k.Volume, k.LSN, len(m.GetRandom()))
+	n := len(m.GetRandom())
+	if n == len(k.Random) {
+		k.Random = [8]byte(m.Random)
 	}
-	k.Random = [8]byte(m.Random)
+	if n > 0 && k.Embedded() || k.LSN.IsZero() || len(m.GetVolume()) > 0 && k.Volume == home {
+		return k, fmt.Errorf("%w: checkpoint of volume %s LSN %d with %d random bytes", ErrCorrupt, k.Volume, k.LSN, n)
+	}
 	return k, nil
 }
 

@@ -97,7 +97,7 @@ func TestCheckpointRoundTrip(t *testing.T) {
 		if rapid.Bool().Draw(t, "bundle") {
 			c.Bundle = drawBundle(t, c.PageCount)
 		}
-		built, object, ref, err := BuildCheckpoint(c, kept, inOrder(changed))
+		built, object, ref, err := BuildCheckpoint(c, 0, kept, inOrder(changed))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +165,7 @@ func oneLeaf(n LeafIdx, t PageTable) iter.Seq2[LeafIdx, PageTable] {
 }
 
 func oldChunk(n LeafIdx, pages int) Chunk {
-	return Chunk{Leaf: n, Leaves: 1, Object: CheckpointKey{Volume: someVolume, LSN: 3}, Offset: 8, Length: 99, Pages: pages}
+	return Chunk{Leaf: n, Leaves: 1, Object: CheckpointKey{Volume: someVolume, LSN: 3, Random: [8]byte{3}}, Offset: 8, Length: 99, Pages: pages}
 }
 
 func TestBuildCheckpointRefusesWhatCannotBeRead(t *testing.T) {
@@ -200,7 +200,7 @@ func TestBuildCheckpointRefusesWhatCannotBeRead(t *testing.T) {
 		"a bundle too large":      {1 << 20, nil, no, many},
 		"a bundle of no segment":  {200, nil, no, []BundledPage{{PageEntry: page(1)[0].PageEntry}}},
 	} {
-		got, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: c.count, Bundle: c.bundle}, c.kept, c.changed)
+		got, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: c.count, Bundle: c.bundle}, 0, c.kept, c.changed)
 		if !errors.Is(err, ErrCorrupt) || got != nil || object != nil || ref != (CheckpointRef{}) {
 			t.Errorf("%s: %d bytes, %v", name, len(object), err)
 		}
@@ -216,7 +216,7 @@ func TestBuildCheckpointRefusesWhatCannotBeRead(t *testing.T) {
 		"pages up to the end":   {[]Chunk{oldChunk(1, 4)}, oneLeaf(0, tableOfPages(3)), page(260), 2},
 		"as many as it bundles": {nil, no, many[:260], 0},
 	} {
-		got, _, _, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: 260, Bundle: c.bundle}, c.kept, c.changed)
+		got, _, _, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: 260, Bundle: c.bundle}, 0, c.kept, c.changed)
 		if err != nil || len(got.Chunks) != c.want {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -231,7 +231,7 @@ func someCheckpoint(tb testing.TB) (*Checkpoint, []byte, CheckpointRef) {
 	ancestor.Object.Volume = otherVolume
 	c, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: 1024, Bundle: []BundledPage{
 		{PageEntry{1, textPage(1)}, someSegment}, {PageEntry{7, textPage(7)}, otherSegment},
-	}}, []Chunk{oldChunk(1, 4), ancestor}, oneLeaf(0, someTable()))
+	}}, 0, []Chunk{oldChunk(1, 4), ancestor}, oneLeaf(0, someTable()))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -319,7 +319,8 @@ func TestDecodeCheckpointRefusesWhatCannotBe(t *testing.T) {
 		"an object twice":        func(m *graftpb.CheckpointRoot) { m.Objects[1] = m.Objects[0] },
 		"its own object":         func(m *graftpb.CheckpointRoot) { m.Objects[0] = checkpointKeyToProto(someKey, someVolume) },
 		"an object of no LSN":    func(m *graftpb.CheckpointRoot) { m.Objects[0].Lsn = 0 },
-		"an object of no random": func(m *graftpb.CheckpointRoot) { m.Objects[0].Random = nil },
+		"an object of 7 random":  func(m *graftpb.CheckpointRoot) { m.Objects[0].Random = m.Objects[0].Random[:7] },
+		"an object of no random": func(m *graftpb.CheckpointRoot) { m.Objects[0].Random = make([]byte, 8) },
 		"an object of a segment": func(m *graftpb.CheckpointRoot) { m.Objects[0].Volume = someSegment[:] },
 		"its volume by name":     func(m *graftpb.CheckpointRoot) { m.Objects[0].Volume = someVolume[:] },
 		"an object's offset":     func(m *graftpb.CheckpointRoot) { m.Objects[0].Offset = 8 },
@@ -494,7 +495,7 @@ func TestTheLargestChunkIsWithinTheLimit(t *testing.T) {
 			Source{s, v, 1<<64 - 1}, 1 << 62, int64(maxFrameLength),
 		}})
 	}
-	c, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: 1<<32 - 1}, nil, oneLeaf(leaf, NewPageTable(entries)))
+	c, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: 1<<32 - 1}, 0, nil, oneLeaf(leaf, NewPageTable(entries)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -622,7 +623,7 @@ func TestChunksPackLeaves(t *testing.T) {
 	}{
 		"imported": {imported, 10, 160 * 180}, "scattered": {scattered, 160, 160 * maxChunkRecord},
 	} {
-		cp, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: pages}, nil, inOrder(c.leaves))
+		cp, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: pages}, 0, nil, inOrder(c.leaves))
 		if err != nil || len(cp.Chunks) > c.chunks || ref.Offset > int64(c.size) {
 			t.Fatalf("%s: %d chunks in %d bytes, %v", name, len(cp.Chunks), ref.Offset, err)
 		}

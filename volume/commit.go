@@ -165,15 +165,15 @@ func (c *Commit) validateSegments() error {
 }
 
 // EncodeCommit validates c and gives its record, or ErrTooLarge.
-func EncodeCommit(c Commit) (Record, error) { return EncodeInline(c, nil) }
+func EncodeCommit(c Commit) (Record, error) { return EncodeEmbedding(c, Embedded{}) }
 
-// EncodeInline is EncodeCommit for a commit with an inline Segment, whose frames
-// are given.
-func EncodeInline(c Commit, frames []byte) (Record, error) {
+// EncodeEmbedding is EncodeCommit for a commit with an inline Segment or an embedded
+// checkpoint.
+func EncodeEmbedding(c Commit, e Embedded) (Record, error) {
 	if err := c.Validate(); err != nil {
 		return Record{}, err
 	}
-	if err := c.checkInline(frames); err != nil {
+	if err := c.checkEmbedded(e); err != nil {
 		return Record{}, err
 	}
 	m := &graftpb.Commit{
@@ -206,8 +206,8 @@ func EncodeInline(c Commit, frames []byte) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	if len(frames) > 0 {
-		b = append(inlinePrefix(frames), b...)
+	if e.size() > 0 {
+		b = append(e.prefix(), b...)
 	}
 	if len(b) > MaxCommitSize {
 		return Record{}, fmt.Errorf("%w: its object takes %d bytes of %d", ErrTooLarge, len(b), MaxCommitSize)
@@ -221,7 +221,7 @@ func DecodeCommit(b []byte) (Record, error) {
 	if len(b) > MaxCommitSize {
 		return Record{}, fmt.Errorf("%w: commit record of %d bytes is over the limit of %d", ErrCorrupt, len(b), MaxCommitSize)
 	}
-	frames, record, err := cutInline(b)
+	e, record, err := cutEmbedded(b)
 	if err != nil {
 		return Record{}, err
 	}
@@ -260,7 +260,7 @@ func DecodeCommit(b []byte) (Record, error) {
 	if err := c.Validate(); err != nil {
 		return Record{}, err
 	}
-	if err := c.checkInline(frames); err != nil {
+	if err := c.checkEmbedded(e); err != nil {
 		return Record{}, err
 	}
 	return Record{Commit: c, Bytes: b}, nil

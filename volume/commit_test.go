@@ -15,8 +15,8 @@ import (
 
 func TestCommitRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c, frames := drawCommit(t)
-		rec, err := EncodeInline(c, frames)
+		c, embedded := drawCommit(t)
+		rec, err := EncodeEmbedding(c, embedded)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -30,7 +30,7 @@ func TestCommitRoundTrip(t *testing.T) {
 		if got.Hash() != HashOf(rec.Bytes) {
 			t.Fatal("hash is not that of the bytes")
 		}
-		again, err := EncodeInline(got.Commit, frames)
+		again, err := EncodeEmbedding(got.Commit, embedded)
 		if err != nil || !bytes.Equal(again.Bytes, rec.Bytes) {
 			t.Fatalf("encodes again as\n%x, before\n%x, %v", again.Bytes, rec.Bytes, err)
 		}
@@ -363,31 +363,33 @@ func TestPushIDIsDrawnEachTime(t *testing.T) {
 }
 
 func FuzzDecodeCommit(f *testing.F) {
-	add := func(c Commit, frames []byte) {
-		rec, err := EncodeInline(c, frames)
+	add := func(c Commit, e Embedded) {
+		rec, err := EncodeEmbedding(c, e)
 		if err != nil {
 			f.Fatal(err)
 		}
-		_, record, err := cutInline(rec.Bytes)
+		_, record, err := cutEmbedded(rec.Bytes)
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(frames, record[envelopeSize:])
+		f.Add(e.Frames, e.Checkpoint, record[envelopeSize:])
 	}
 	pushed := pushedCommit(f).Commit
-	add(pushed, nil)
+	add(pushed, Embedded{})
 	local := pushed
 	local.PushID, local.Parent, local.Segments = PushID{}, Hash{}, []Segment{{ID: someSegment, Pages: PageSetOf(3)}}
-	add(local, nil)
+	add(local, Embedded{})
 	footer := pushed
 	footer.Segments = slices.Clone(pushed.Segments)
 	setFooter(&footer, refOf(pushed.Volume, pushed.LSN))
-	add(footer, nil)
-	add(inlineCommit(f))
-	f.Fuzz(func(t *testing.T, frames, payload []byte) {
-		object := seal(KindCommit, formatVersion, payload)
-		if len(frames) > 0 {
-			object = append(inlinePrefix(frames), object...)
+	add(footer, Embedded{})
+	c, frames := inlineCommit(f)
+	add(c, Embedded{Frames: frames})
+	add(embeddingCommit(f))
+	f.Fuzz(func(t *testing.T, frames, checkpoint, payload []byte) {
+		object, e := seal(KindCommit, formatVersion, payload), Embedded{frames, checkpoint}
+		if e.size() > 0 {
+			object = append(e.prefix(), object...)
 		}
 		for _, b := range [][]byte{frames, payload, object} {
 			if _, err := DecodeCommit(b); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
@@ -401,7 +403,10 @@ func FuzzDecodeCommit(f *testing.F) {
 		if err := rec.Commit.Validate(); err != nil {
 			t.Fatalf("accepted, but: %v", err)
 		}
-		again, err := EncodeInline(rec.Commit, frames)
+		if err := rec.CheckEmbedded(); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+			t.Fatalf("another error: %v", err)
+		}
+		again, err := EncodeEmbedding(rec.Commit, e)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -414,7 +419,7 @@ func FuzzDecodeCommit(f *testing.F) {
 		for i, s := range rec.Commit.Segments {
 			was.Segments[i].Pages = encodePageSet(t, s.Pages)
 		}
-		_, record, err := cutInline(again.Bytes)
+		_, record, err := cutEmbedded(again.Bytes)
 		if err != nil {
 			t.Fatal(err)
 		}

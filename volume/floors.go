@@ -26,7 +26,7 @@ var floors = map[protoreflect.Name]map[protowire.Number]int{
 		6: 2,  // page_step
 	},
 	"CheckpointRoot": {
-		4:  52, // objects: an LSN and 8 random bytes, and a chunk
+		4:  42, // objects: an LSN, and a chunk
 		5:  38, // chunk_gap: with a SHA-256, and the other chunk fields
 		6:  38, // chunk_object
 		7:  38, // chunk_offset

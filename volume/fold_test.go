@@ -56,15 +56,16 @@ func (h *history) commit(t *rapid.T) Commit {
 	frames, written := h.segments(t, &c)
 	h.index = h.index.Truncated(c.Kept).With(written)
 	h.sinceKept = min(h.sinceKept, c.Kept)
+	embedded := Embedded{Frames: frames}
 	footer := slices.ContainsFunc(c.Segments, func(s Segment) bool { return !s.Footer.IsZero() })
 	if footer || rapid.IntRange(0, 3).Draw(t, "checkpoint") == 0 {
-		h.putCheckpoint(t, &c)
+		embedded.Checkpoint = h.putCheckpoint(t, &c, len(frames))
 	} else {
 		c.Checkpoint, c.SinceKept = h.ref, h.sinceKept
 		c.Since = without(h.since.Truncated(c.Kept), c.Pages())
 		h.since = c.Since.With(written)
 	}
-	rec, err := EncodeInline(c, frames)
+	rec, err := EncodeEmbedding(c, embedded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +120,7 @@ func (h *history) segments(t *rapid.T, c *Commit) (frames []byte, written PageTa
 		// Where the frames lie, by the layouts that are documented.
 		source, header := Source{Segment: s.ID}, int64(0)
 		if s.Inline {
-			source.Volume, source.LSN, header = c.Volume, c.LSN, 16-8
+			source.Volume, source.LSN, header = c.Volume, c.LSN, 20-8
 		}
 		var at []PageAddress
 		for _, e := range entries {
@@ -133,8 +134,8 @@ func (h *history) segments(t *rapid.T, c *Commit) (frames []byte, written PageTa
 }
 
 // putCheckpoint makes a checkpoint of c itself, which keeps the chunks of leaves
-// that are as they were.
-func (h *history) putCheckpoint(t *rapid.T, c *Commit) {
+// that are as they were, and gives what is to be embedded in c.
+func (h *history) putCheckpoint(t *rapid.T, c *Commit, frames int) (embedded []byte) {
 	var kept []Chunk
 	changed := map[LeafIdx]PageTable{}
 	for n := range h.index.Leaves() {
@@ -154,13 +155,22 @@ func (h *history) putCheckpoint(t *rapid.T, c *Commit) {
 			maps.DeleteFunc(changed, func(n LeafIdx, _ PageTable) bool { return ch.Leaf <= n && n <= ch.last() })
 		}
 	}
-	built, object, ref, err := BuildCheckpoint(Checkpoint{Key: drawCheckpointKey(t, c.Volume, c.LSN), PageCount: c.PageCount}, kept, inOrder(changed))
+	key := drawCheckpointKey(t, c.Volume, c.LSN)
+	if rapid.Bool().Draw(t, "embedded") {
+		key.Random = [8]byte{}
+	}
+	built, object, ref, err := BuildCheckpoint(Checkpoint{Key: key, PageCount: c.PageCount}, CheckpointAt(frames), kept, inOrder(changed))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.bucket[ref.Key()] = object
+	if key.Embedded() {
+		embedded = object
+	} else {
+		h.bucket[ref.Key()] = object
+	}
 	h.checkpoint, h.ref, c.Checkpoint = built, ref, ref
 	h.since, h.sinceKept, c.SinceKept = PageTable{}, c.PageCount, min(c.Kept, rapid.SampledFrom([]PageCount{0, c.Kept}).Draw(t, "kept since"))
+	return embedded
 }
 
 // chunks are those of the last checkpoint.
@@ -175,6 +185,9 @@ func (h *history) chunks() []Chunk {
 // the bucket.
 func (h *history) read(t *rapid.T, v VolumeID, l LSN) (PageTable, Record) {
 	rec, err := DecodeCommit(h.bucket[CommitKey(v, l)])
+	if err == nil {
+		err = rec.CheckEmbedded()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

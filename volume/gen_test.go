@@ -129,7 +129,7 @@ func drawPageTable(t *rapid.T, pages PageSet, home VolumeID) PageTable {
 }
 
 func drawCheckpointKey(t *rapid.T, v VolumeID, l LSN) CheckpointKey {
-	return CheckpointKey{Volume: v, LSN: l, Random: [8]byte{rapid.Byte().Draw(t, "random")}}
+	return CheckpointKey{Volume: v, LSN: l, Random: [8]byte{rapid.ByteMin(1).Draw(t, "random")}}
 }
 
 // drawCheckpointRef draws what commit c names: nothing, a checkpoint of its own or
@@ -154,8 +154,8 @@ func drawCheckpointRef(t *rapid.T, c *Commit) CheckpointRef {
 	}
 }
 
-// drawCommit draws a valid Commit, local or pushed, and its inline frames, if any.
-func drawCommit(t *rapid.T) (Commit, []byte) {
+// drawCommit draws a valid Commit, local or pushed, and what is embedded in it.
+func drawCommit(t *rapid.T) (Commit, Embedded) {
 	c := Commit{
 		Volume: drawVolumeID(t),
 		LSN:    LSN(rapid.Uint64Min(1).Draw(t, "LSN")),
@@ -181,7 +181,14 @@ func drawCommit(t *rapid.T) (Commit, []byte) {
 		since.Truncate(c.Kept)
 		c.Since = drawPageTable(t, since, c.Volume)
 	}
-	return c, frames
+	e := Embedded{Frames: frames}
+	if c.OwnCheckpoint() && rapid.Bool().Draw(t, "embedded") {
+		e.Checkpoint = rapid.SliceOfN(rapid.Byte(), 1, 50).Draw(t, "checkpoint")
+		root := rapid.IntRange(0, len(e.Checkpoint)-1).Draw(t, "root")
+		ref := &c.Checkpoint
+		ref.Random, ref.Offset, ref.Length, ref.Sum = [8]byte{}, CheckpointAt(len(frames))+int64(root), int64(len(e.Checkpoint)-root), HashOf(e.Checkpoint[root:])
+	}
+	return c, e
 }
 
 // drawSegments draws up to three Segments of c and gives the frames of the inline

@@ -10,58 +10,116 @@ import (
 	"graft/internal/graftpb"
 )
 
-// The object of a commit is its record. Where the commit has an inline Segment,
-// its frames stand before the record, little endian:
+// The object of a commit is its record. Where the commit has an inline Segment or
+// a checkpoint of its own that is embedded, these stand before the record, little
+// endian:
 //
 //	offset  size  field
 //	     0     4  magic "GRFT"
-//	     4     1  kind 'E' (embedded frames)
+//	     4     1  kind 'E' (embedded)
 //	     5     1  version, 1
 //	     6     2  zero
 //	     8     4  length of the frames, n
-//	    12     4  CRC-32C of bytes 0 to 11
-//	    16     n  the frames, one after the other
-//	  16+n        the record
+//	    12     4  length of the checkpoint, m
+//	    16     4  CRC-32C of bytes 0 to 15
+//	    20     n  the frames, one after the other
+//	  20+n     m  what a checkpoint's object has behind its header
+//	20+n+m        the record
 //
-// So the address of an inline frame does not depend on the record, which names
-// the hash of the seals. Every frame is verified when the object is decoded.
+// So the address of an inline frame does not depend on the checkpoint, nor that of
+// a chunk on the record, which names the hash of the seals and that of the root.
+// Every frame and the root are verified when the object is decoded.
 const (
 	kindInline       = 'E'
-	inlineHeaderSize = 16
+	inlineHeaderSize = 20
 )
 
 // MaxInline is how many bytes of frames a commit holds inline, at most.
 const MaxInline = 64 << 10
 
 // InlineFrames gives the frames of the object of a Segment without a footer, as
-// [EncodeInline] wants them.
+// an [Embedded] has them.
 func InlineFrames(object []byte) []byte { return object[segmentHeaderSize:] }
 
-// inlinePrefix gives what stands before the record, with room for that.
-func inlinePrefix(frames []byte) []byte {
-	b := make([]byte, inlineHeaderSize, inlineHeaderSize+len(frames)+4096)
-	copy(b, magic)
-	b[4], b[5] = kindInline, formatVersion
-	binary.LittleEndian.PutUint32(b[8:], uint32(len(frames)))
-	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[:12], castagnoli))
-	return append(b, frames...)
+// Embedded is what the object of a commit has beside its record.
+type Embedded struct {
+	Frames     []byte // of the inline Segment
+	Checkpoint []byte // as [BuildCheckpoint] gave it for an offset of CheckpointAt
 }
 
-// cutInline cuts the object of a commit into inline frames and record.
-func cutInline(b []byte) (frames, record []byte, err error) {
+// CheckpointAt is the offset of an embedded checkpoint behind so many bytes of
+// inline frames.
+func CheckpointAt(frames int) int64 { return inlineHeaderSize + int64(frames) }
+
+func (e Embedded) size() int { return len(e.Frames) + len(e.Checkpoint) }
+
+// prefix gives what stands before the record, with room for that.
+func (e Embedded) prefix() []byte {
+	b := make([]byte, inlineHeaderSize, inlineHeaderSize+e.size()+4096)
+	copy(b, magic)
+	b[4], b[5] = kindInline, formatVersion
+	binary.LittleEndian.PutUint32(b[8:], uint32(len(e.Frames)))
+	binary.LittleEndian.PutUint32(b[12:], uint32(len(e.Checkpoint)))
+	binary.LittleEndian.PutUint32(b[16:], crc32.Checksum(b[:16], castagnoli))
+	return append(append(b, e.Frames...), e.Checkpoint...)
+}
+
+// cutEmbedded cuts the object of a commit into what is embedded and the record.
+func cutEmbedded(b []byte) (e Embedded, record []byte, err error) {
 	if len(b) < inlineHeaderSize || string(b[:4]) != magic || b[4] != kindInline {
-		return nil, b, nil
+		return e, b, nil
 	}
-	n := uint64(binary.LittleEndian.Uint32(b[8:]))
+	n, m := uint64(binary.LittleEndian.Uint32(b[8:])), uint64(binary.LittleEndian.Uint32(b[12:]))
 	switch {
-	case binary.LittleEndian.Uint32(b[12:]) != crc32.Checksum(b[:12], castagnoli):
-		return nil, nil, fmt.Errorf("%w: checksum of inline frames", ErrCorrupt)
+	case binary.LittleEndian.Uint32(b[16:]) != crc32.Checksum(b[:16], castagnoli):
+		return e, nil, fmt.Errorf("%w: checksum of what is embedded", ErrCorrupt)
 	case b[5] != formatVersion:
-		return nil, nil, fmt.Errorf("%w: inline frames: %d instead of %d", ErrVersion, b[5], formatVersion)
-	case b[6] != 0 || b[7] != 0 || n == 0 || n > uint64(len(b)-inlineHeaderSize):
-		return nil, nil, fmt.Errorf("%w: %d bytes of inline frames in an object of %d", ErrCorrupt, n, len(b))
+		return e, nil, fmt.Errorf("%w: embedded frames: %d instead of %d", ErrVersion, b[5], formatVersion)
+	case b[6] != 0 || b[7] != 0 || n+m == 0 || n+m > uint64(len(b)-inlineHeaderSize):
+		return e, nil, fmt.Errorf("%w: %d bytes of inline frames and %d of a checkpoint in an object of %d", ErrCorrupt, n, m, len(b))
 	}
-	return b[inlineHeaderSize : inlineHeaderSize+n], b[inlineHeaderSize+n:], nil
+	b = b[inlineHeaderSize:]
+	return Embedded{b[:n:n], b[n : n+m : n+m]}, b[n+m:], nil
+}
+
+// checkEmbedded verifies what is embedded: the inline frames, and the root of the
+// checkpoint.
+func (c *Commit) checkEmbedded(e Embedded) error {
+	if err := c.checkInline(e.Frames); err != nil {
+		return err
+	}
+	at, ref := CheckpointAt(len(e.Frames)), c.Checkpoint
+	if !c.OwnCheckpoint() || !ref.Embedded() {
+		if len(e.Checkpoint) > 0 {
+			return fmt.Errorf("%w: commit with %d bytes of a checkpoint that it does not name", ErrCorrupt, len(e.Checkpoint))
+		}
+		return nil
+	}
+	if ref.Offset < at || ref.Length > int64(len(e.Checkpoint)) || ref.Offset-at != int64(len(e.Checkpoint))-ref.Length || HashOf(e.Checkpoint[ref.Offset-at:]) != ref.Sum {
+		return fmt.Errorf("%w: commit with %d bytes of a checkpoint: root of %d bytes at offset %d", ErrCorrupt, len(e.Checkpoint), ref.Length, ref.Offset)
+	}
+	return nil
+}
+
+// CheckEmbedded verifies the chunks of a checkpoint that is embedded in r. It is for
+// who meets r first: by its hash, r says afterwards what it must be.
+func (r Record) CheckEmbedded() error {
+	ref := r.Commit.Checkpoint
+	if !r.Commit.OwnCheckpoint() || !ref.Embedded() {
+		return nil
+	}
+	e, _, err := cutEmbedded(r.Bytes)
+	if err != nil {
+		return err
+	}
+	at := CheckpointAt(len(e.Frames))
+	_, err = rebuild(ref, at, e.Checkpoint[ref.Offset-at:], func(ch *Chunk) ([]byte, error) {
+		if ch.Offset < at || ch.Length > ref.Offset-ch.Offset {
+			return nil, fmt.Errorf("%w: chunk of leaf %d at offset %d", ErrCorrupt, ch.Leaf, ch.Offset)
+		}
+		return e.Checkpoint[ch.Offset-at:][:ch.Length], nil
+	})
+	return err
 }
 
 // inline gives the first inline Segment, or nil.

@@ -30,7 +30,8 @@ func inlineCommit(tb testing.TB) (Commit, []byte) {
 
 func inlineRecord(tb testing.TB) Record {
 	tb.Helper()
-	rec, err := EncodeInline(inlineCommit(tb))
+	c, frames := inlineCommit(tb)
+	rec, err := EncodeEmbedding(c, Embedded{Frames: frames})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -41,9 +42,9 @@ func TestInlineCommitIsAsDocumented(t *testing.T) {
 	c, frames := inlineCommit(t)
 	rec := inlineRecord(t)
 	n := uint32(len(frames))
-	want := binary.LittleEndian.AppendUint32([]byte("GRFTE\x01\x00\x00"), n)
-	if !bytes.HasPrefix(rec.Bytes, want) || !bytes.Equal(rec.Bytes[16:16+n], frames) || !bytes.HasPrefix(rec.Bytes[16+n:], []byte("GRFTC\x01")) {
-		t.Errorf("starts with %x, want %x", rec.Bytes[:16], want)
+	want := append(binary.LittleEndian.AppendUint32([]byte("GRFTE\x01\x00\x00"), n), 0, 0, 0, 0)
+	if !bytes.HasPrefix(rec.Bytes, want) || !bytes.Equal(rec.Bytes[20:20+n], frames) || !bytes.HasPrefix(rec.Bytes[20+n:], []byte("GRFTC\x01")) {
+		t.Errorf("starts with %x, want %x", rec.Bytes[:20], want)
 	}
 	got, err := DecodeCommit(rec.Bytes)
 	if err != nil || !equalCommits(got.Commit, c) || got.Hash() != HashOf(rec.Bytes) {
@@ -65,16 +66,16 @@ func TestInlineCommitRefusesEveryDamage(t *testing.T) {
 
 // prefix gives a header of inline frames whose checksum is right.
 func prefix(version, zero byte, n uint32) []byte {
-	b := inlinePrefix(nil)
+	b := Embedded{}.prefix()
 	b[5], b[7] = version, zero
 	binary.LittleEndian.PutUint32(b[8:], n)
-	binary.LittleEndian.PutUint32(b[12:], crc32.Checksum(b[:12], castagnoli))
+	binary.LittleEndian.PutUint32(b[16:], crc32.Checksum(b[:16], castagnoli))
 	return b
 }
 
 func TestDecodeCommitRefusesABadPrefix(t *testing.T) {
 	_, frames := inlineCommit(t)
-	_, record, err := cutInline(inlineRecord(t).Bytes)
+	_, record, err := cutEmbedded(inlineRecord(t).Bytes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,9 +99,10 @@ func TestDecodeCommitRefusesABadPrefix(t *testing.T) {
 		"no prefix":            {record, ErrCorrupt},
 		"two prefixes":         {with(append(prefix(1, 0, n), prefix(1, 0, n)...)), ErrCorrupt},
 		"no record":            {append(prefix(1, 0, n), frames...), ErrCorrupt},
-		"frames of nothing":    {append(inlinePrefix(frames), pushedCommit(t).Bytes...), ErrCorrupt},
+		"frames of nothing":    {append(Embedded{Frames: frames}.prefix(), pushedCommit(t).Bytes...), ErrCorrupt},
 		"no frames of nothing": {append(prefix(1, 0, 0), pushedCommit(t).Bytes...), ErrCorrupt},
-		"a damaged frame":      {append(inlinePrefix(append(frames[:n-1:n-1], frames[n-1]+1)), record...), ErrCorrupt},
+		"a checkpoint more":    {append(Embedded{frames, []byte("root")}.prefix(), record...), ErrCorrupt},
+		"a damaged frame":      {append(Embedded{Frames: append(frames[:n-1:n-1], frames[n-1]+1)}.prefix(), record...), ErrCorrupt},
 	} {
 		if _, err := DecodeCommit(c.b); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
@@ -108,21 +110,21 @@ func TestDecodeCommitRefusesABadPrefix(t *testing.T) {
 	}
 }
 
-func TestEncodeInlineRefusesOtherFrames(t *testing.T) {
+func TestEncodeEmbeddingRefusesOtherFrames(t *testing.T) {
 	c, frames := inlineCommit(t)
 	damaged := slices.Clone(frames)
 	damaged[len(damaged)-1] ^= 1
 	for name, frames := range map[string][]byte{
 		"none": nil, "no bytes": {}, "a byte less": frames[1:], "a byte more": append(slices.Clone(frames), 0), "damaged": damaged,
 	} {
-		if rec, err := EncodeInline(c, frames); !errors.Is(err, ErrCorrupt) || rec.Bytes != nil {
+		if rec, err := EncodeEmbedding(c, Embedded{Frames: frames}); !errors.Is(err, ErrCorrupt) || rec.Bytes != nil {
 			t.Errorf("%s: %d bytes, %v", name, len(rec.Bytes), err)
 		}
 	}
-	if rec, err := EncodeInline(pushedCommit(t).Commit, frames); !errors.Is(err, ErrCorrupt) {
+	if rec, err := EncodeEmbedding(pushedCommit(t).Commit, Embedded{Frames: frames}); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("frames of no segment: %d bytes, %v", len(rec.Bytes), err)
 	}
-	if rec, err := EncodeInline(pushedCommit(t).Commit, []byte{}); err != nil || !bytes.Equal(rec.Bytes, pushedCommit(t).Bytes) {
+	if rec, err := EncodeEmbedding(pushedCommit(t).Commit, Embedded{Frames: []byte{}}); err != nil || !bytes.Equal(rec.Bytes, pushedCommit(t).Bytes) {
 		t.Errorf("no frames of no segment: %x, %v", rec.Bytes, err)
 	}
 }
@@ -184,6 +186,83 @@ func TestInlineFrameGivesNothingElse(t *testing.T) {
 		change(&a)
 		if b := rec.InlineFrame(&a); b != nil {
 			t.Errorf("%s: %d bytes", name, len(b))
+		}
+	}
+}
+
+// embeddingCommit is a commit with an inline Segment and a checkpoint of its own,
+// of two chunks, in its object.
+func embeddingCommit(tb testing.TB) (Commit, Embedded) {
+	tb.Helper()
+	c, frames := inlineCommit(tb)
+	c.PageCount, c.Kept, c.SinceKept, c.Since = 2000, 2000, 2000, PageTable{}
+	own, _ := c.Own()
+	_, object, ref, err := BuildCheckpoint(Checkpoint{
+		Key: CheckpointKey{Volume: c.Volume, LSN: c.LSN}, PageCount: c.PageCount, Bundle: []BundledPage{{PageEntry{11, textPage(11)}, otherSegment}},
+	}, CheckpointAt(len(frames)), nil, inOrder(map[LeafIdx]PageTable{0: own, 5: tableOfPages(5*LeafPages + 1)}))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	c.Checkpoint = ref
+	return c, Embedded{frames, object}
+}
+
+func TestAnEmbeddedCheckpointIsReadFromItsCommit(t *testing.T) {
+	c, e := embeddingCommit(t)
+	rec, err := EncodeEmbedding(c, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeCommit(rec.Bytes)
+	if err != nil || !equalCommits(got.Commit, c) || got.CheckEmbedded() != nil {
+		t.Fatalf("read back as\n%+v, %v, wrote\n%+v", got.Commit, err, c)
+	}
+	ref := got.Commit.Checkpoint
+	if ref.Key() != CommitKey(c.Volume, c.LSN) || !ref.Embedded() {
+		t.Errorf("the checkpoint lies in %s", ref.Key())
+	}
+	cp, err := DecodeCheckpoint(ref, rec.Bytes[ref.Offset:][:ref.Length])
+	if err != nil || len(cp.Chunks) != 2 {
+		t.Fatalf("%+v, %v", cp, err)
+	}
+	for _, ch := range cp.Chunks {
+		if table, err := DecodeChunk(ch, rec.Bytes[ch.Offset:][:ch.Length]); err != nil || ch.Object.Key() != ref.Key() || table.Len() != ch.Pages {
+			t.Errorf("chunk %+v: %d pages, %v", ch, table.Len(), err)
+		}
+	}
+}
+
+func TestAnEmbeddedCheckpointIsVerified(t *testing.T) {
+	c, e := embeddingCommit(t)
+	rec, err := EncodeEmbedding(c, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range rec.Bytes {
+		b := slices.Clone(rec.Bytes)
+		b[i] ^= 1
+		got, err := DecodeCommit(b)
+		if err == nil {
+			err = got.CheckEmbedded()
+		}
+		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+			t.Fatalf("byte %d of %d flipped: %v", i, len(b), err)
+		}
+	}
+	for name, change := range map[string]func(*Commit, *Embedded){
+		"none":               func(_ *Commit, e *Embedded) { e.Checkpoint = nil },
+		"a byte more":        func(_ *Commit, e *Embedded) { e.Checkpoint = append(e.Checkpoint, 0) },
+		"a byte less":        func(_ *Commit, e *Embedded) { e.Checkpoint = e.Checkpoint[1:] },
+		"another root":       func(c *Commit, _ *Embedded) { c.Checkpoint.Sum[0]++ },
+		"a root in front":    func(c *Commit, _ *Embedded) { c.Checkpoint.Offset = 8 },
+		"a long root":        func(c *Commit, e *Embedded) { c.Checkpoint.Length = int64(len(e.Checkpoint)) + 1 },
+		"of a commit before": func(c *Commit, _ *Embedded) { c.Checkpoint.LSN-- },
+		"of its own object":  func(c *Commit, _ *Embedded) { c.Checkpoint.Random[0] = 1 },
+	} {
+		c, e := embeddingCommit(t)
+		change(&c, &e)
+		if rec, err := EncodeEmbedding(c, e); !errors.Is(err, ErrCorrupt) || rec.Bytes != nil {
+			t.Errorf("%s: %d bytes, %v", name, len(rec.Bytes), err)
 		}
 	}
 }

@@ -21,7 +21,7 @@ func TestGraftStateRoundTrip(t *testing.T) {
 			},
 		}
 		if rapid.Bool().Draw(t, "pending") {
-			rec, err := EncodeInline(drawCommit(t))
+			rec, err := EncodeEmbedding(drawCommit(t))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -279,7 +279,7 @@ type Checkpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Volume        []byte                 `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`  // of its key; absent: that of the commit
 	Lsn           uint64                 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`       // of the commit whose page index it gives, and of its key
-	Random        []byte                 `protobuf:"bytes,3,opt,name=random,proto3" json:"random,omitempty"`  // of its key, 8 bytes
+	Random        []byte                 `protobuf:"bytes,3,opt,name=random,proto3" json:"random,omitempty"`  // of its key, 8 bytes; absent: it stands in the object of the commit
 	Offset        uint64                 `protobuf:"varint,4,opt,name=offset,proto3" json:"offset,omitempty"` // of the root record, in bytes
 	Length        uint32                 `protobuf:"varint,5,opt,name=length,proto3" json:"length,omitempty"` // of the root record, in bytes
 	Sha256        []byte                 `protobuf:"bytes,6,opt,name=sha256,proto3" json:"sha256,omitempty"`  // of the root record
