@@ -95,7 +95,7 @@ func (f *file) fail(err error, code sqlite3.ExtendedErrorCode) error {
 	case errors.Is(err, graft.ErrStale):
 		code = sqlite3.BUSY_SNAPSHOT
 	case errors.Is(err, graft.ErrCorrupt):
-		code = sqlite3.IOERR_CORRUPTFS
+		code = sqlite3.IOERR_DATA
 	case errors.Is(err, graft.ErrFull):
 		code = sqlite3.ExtendedErrorCode(sqlite3.FULL)
 	}

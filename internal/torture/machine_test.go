@@ -168,7 +168,7 @@ func (m *machine) call(fn func(context.Context) error) error {
 // world of faults. SQLite forgets now and then why it could not read a page: that
 // may be a fault of this call.
 func (m *machine) expected(err error) bool {
-	if errors.Is(err, graft.ErrCorrupt) || errors.Is(err, sqlite3.IOERR_CORRUPTFS) {
+	if errors.Is(err, graft.ErrCorrupt) || errors.Is(err, sqlite3.IOERR_DATA) {
 		return false
 	}
 	if errors.Is(err, sqlite3.IOERR) {
