@@ -99,3 +99,19 @@ func TestRowsOfAnIndexAreFetchedTogether(t *testing.T) {
 		}
 	}
 }
+
+// TestALargeValueTakesFewRequests reads the end of a value of fifty pages.
+func TestALargeValueTakesFewRequests(t *testing.T) {
+	bucket := faultbucket.New()
+	replica, source := coldReplica(t, bucket, "CREATE TABLE t(a INTEGER PRIMARY KEY, b BLOB)",
+		"WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 100) INSERT INTO t SELECT i, randomblob(200000) FROM n")
+	var f flight
+	f.watch(bucket)
+	const query = "SELECT hex(substr(b, 199000, 5)) FROM t WHERE a = 77"
+	if got, want := replica.ask(query), source.ask(query); got != want {
+		t.Errorf("the replica says %q, want %q", got, want)
+	}
+	if f.all > 8 {
+		t.Errorf("%d requests for frames", f.all)
+	}
+}

@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -15,9 +16,14 @@ const (
 	firstWindow = 16
 	maxWindow   = 1024
 	// firstRows is how many entries of an index, on either side of the one that
-	// a row was looked for by, have their rows fetched ahead; once the direction
-	// is known, maxRows.
+	// a row was looked for by, have their rows fetched ahead, as far as these lie
+	// within nearRows pages of it, or in one more place if those are fewer than
+	// fewRows. Once the direction is known, wayRows are, and each time twice as
+	// many, up to maxRows.
 	firstRows = 12
+	nearRows  = 32
+	fewRows   = 4
+	wayRows   = 4
 	maxRows   = 64
 	// maxRange is how many pages in order are fetched ahead at once, of those that
 	// a table shares with others. minShare is its share of them, one in so many.
@@ -42,7 +48,9 @@ type guide struct {
 	path  [pathLength]graft.PageIdx // interior pages that were read, newest first
 	leafs [2]graft.PageIdx          // leaf read last, of an index and of a table
 	index graft.PageIdx             // leaf of an index read last
-	row   int                       // entry of it that led to a row last, or -1
+	rows  []int                     // entries of it, one of which led to a row last
+	way   int                       // how many more were fetched ahead then
+	last  graft.PageIdx             // page read last
 	asked map[graft.PageIdx]bool    // fetched ahead in this transaction
 
 	// The scan under way, of the leaves of tables and of indexes.
@@ -51,7 +59,8 @@ type guide struct {
 	edge    graft.PageIdx // last page of the window
 
 	// A scan whose pages lie in order among others fetches these too, up to
-	// rangeEdge. It goes on when a leaf from rangeAt on is read.
+	// rangeEdge, and so does a value that takes pages in order. It goes on when a
+	// leaf or a page of a value is read from rangeAt on.
 	rangeAt, rangeEdge graft.PageIdx
 }
 
@@ -65,13 +74,16 @@ func (g *guide) read(f *file, p graft.PageIdx, page []byte) {
 	case sqlitefile.LeafOfIndex:
 		g.leafs[0] = p
 		if g.index != p {
-			g.index, g.row = p, -1
+			g.index, g.rows, g.way = p, nil, 0
 		}
 		g.inRange(f, p)
 	case sqlitefile.LeafOfTable:
 		g.leafs[1] = p
 		g.inRange(f, p)
+	default:
+		g.inRange(f, p)
 	}
+	g.last = p
 	if p == g.trigger && p != 0 {
 		g.trigger = 0
 		g.goOn(f, g.edge)
@@ -96,6 +108,10 @@ func (g *guide) missed(f *file, p graft.PageIdx) {
 	t := treeOf(f, g.path[:])
 	parent, at := t.parent(p)
 	if parent == nil {
+		if g.last != 0 && p == g.last+1 { // a value of many pages, most likely
+			g.window, g.rangeEdge = firstWindow, p
+			g.extend(f)
+		}
 		return
 	}
 	if g.missedRow(f, t, parent, p) {
@@ -179,34 +195,78 @@ func (g *guide) missedRow(f *file, t *tree, parent *interior, p graft.PageIdx) b
 	}
 	entries := sqlitefile.IndexEntries(leaf[:])
 	top := t.top(parent)
-	found := -1
+	var rows []int
 	for i, e := range entries {
-		if t.leafOfRow(top, e.Row) == p && (found < 0 || distance(i, g.row) < distance(found, g.row)) {
-			found = i
+		if t.leafOfRow(top, e.Row) == p {
+			rows = append(rows, i)
 		}
 	}
-	if found < 0 {
+	if len(rows) == 0 {
 		return false
 	}
+	found, direction := g.follow(entries, rows)
+	g.rows = rows
 	first, last := found-firstRows, found+firstRows
+	if direction != 0 {
+		g.way = min(max(2*g.way, wayRows), maxRows)
+	}
 	switch {
-	case g.row >= 0 && g.row < found:
-		first, last = found, found+maxRows
-	case g.row > found:
-		first, last = found-maxRows, found
+	case direction > 0:
+		first, last = found, found+g.way
+	case direction < 0:
+		first, last = found-g.way, found
 	}
-	g.row = found
-	var pages []graft.PageIdx
-	for i := max(first, 0); i <= min(last, len(entries)-1); i++ {
-		if entries[i].First != entries[found].First {
-			continue // of another range
-		}
-		if q := t.leafOfRow(top, entries[i].Row); q != 0 && q != p {
-			pages = append(pages, q)
+	var pages []graft.PageIdx // those of the nearest entries first
+	for step := range maxRows + 1 {
+		for _, i := range []int{found - step, found + step} {
+			// An entry with another value is of another range.
+			if i < max(first, 0) || i > min(last, len(entries)-1) || entries[i].First != entries[found].First {
+				continue
+			}
+			if q := t.leafOfRow(top, entries[i].Row); q != 0 {
+				pages = append(pages, q)
+			}
 		}
 	}
-	g.fetch(f, pages)
+	if direction == 0 {
+		pages = nearest(pages, p)
+	}
+	g.fetch(f, slices.DeleteFunc(pages, func(q graft.PageIdx) bool { return q == p }))
 	return true
+}
+
+// follow tells which of the entries that may have led to a page it was, and in which
+// direction from the last one, or 0 if that is not sure.
+func (g *guide) follow(entries []sqlitefile.IndexEntry, rows []int) (found, direction int) {
+	found = rows[0]
+	pairs := 0
+	for _, i := range rows {
+		for _, last := range g.rows {
+			if entries[i].First != entries[last].First {
+				continue
+			}
+			step := cmp.Compare(i, last)
+			if pairs++; pairs == 1 {
+				found, direction = i, step
+			} else if direction != step {
+				direction = 0
+			}
+		}
+	}
+	return found, direction
+}
+
+// nearest gives those of pages that lie near p, and near the first other one if those
+// are few.
+func nearest(pages []graft.PageIdx, p graft.PageIdx) []graft.PageIdx {
+	far := func(q graft.PageIdx) bool { return distance(int(q), int(p)) > nearRows }
+	i := slices.IndexFunc(pages, far)
+	near := slices.DeleteFunc(slices.Clone(pages), far)
+	if i < 0 || len(near) >= fewRows {
+		return near
+	}
+	second := pages[i]
+	return append(near, slices.DeleteFunc(pages, func(q graft.PageIdx) bool { return !far(q) || distance(int(q), int(second)) > nearRows })...)
 }
 
 func distance(a, b int) int { return max(a-b, b-a) }
@@ -239,5 +299,5 @@ func (g *guide) end() {
 		cancel()
 	}
 	g.running.Wait()
-	*g = guide{row: -1}
+	*g = guide{}
 }

@@ -139,7 +139,7 @@ func openFile(name *sqlite3vfs.Filename, readOnly bool) (_ *file, err error) {
 		return nil, noTagError(config.Tag, db)
 	}
 	start := rand.Uint32()
-	return &file{db: db, graft: g, readOnly: readOnly, counter: start, highest: start, foresees: db.HasRemote(), guide: guide{row: -1}, stats: fileStats{budget: config.Budget}}, nil
+	return &file{db: db, graft: g, readOnly: readOnly, counter: start, highest: start, foresees: db.HasRemote(), stats: fileStats{budget: config.Budget}}, nil
 }
 
 // Config is what a data source name says. Its URI method gives the name under
