@@ -127,6 +127,9 @@ func replica(t *testing.T, bucket *faultbucket.Bucket, dir string) {
 	a.exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b)",
 		"WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 1000) INSERT INTO t SELECT i, randomblob(200) FROM n",
 		"PRAGMA graft_push")
+	// Page 1 is neither in the newest commit then, nor in a checkpoint.
+	a.exec("CREATE TABLE u(a)", "PRAGMA graft_push")
+	a.exec("INSERT INTO u VALUES(1)", "PRAGMA graft_push")
 	b := open(t, "tag=main dir='%s'", dir)
 	b.exec("PRAGMA graft_clone = '" + a.line("graft_info", "Remote:") + "'")
 }

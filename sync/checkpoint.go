@@ -7,7 +7,6 @@ import (
 	"iter"
 	"slices"
 
-	"graft/internal/sqlitefile"
 	"graft/snapshot"
 	"graft/volume"
 )
@@ -19,8 +18,6 @@ const (
 	// maxEmbedded is how many bytes of a checkpoint are embedded in its commit at
 	// most: whoever reads that needs no request more to find pages.
 	maxEmbedded = 160 << 10
-	// bundlePages is how many pages a checkpoint bundles, at most.
-	bundlePages = 24
 )
 
 // lineage is what a push builds on: the commit before it, as an index, or none.
@@ -64,9 +61,17 @@ func (l lineage) begin(c *volume.Commit, own volume.PageSet) {
 	c.Since = volume.NewPageTable(since)
 }
 
+// importShare tells an import: a commit of one page in so many, or more, that are not
+// inline. Its checkpoint costs little beside them, and is where each replica begins.
+const importShare = 4
+
 // needsCheckpoint tells whether c, whose pages lie as own says, is to have a
 // checkpoint of its own.
 func (r *Remote) needsCheckpoint(c *volume.Commit, own volume.PageTable) bool {
+	inline := slices.ContainsFunc(c.Segments, func(s volume.Segment) bool { return s.Inline })
+	if !inline && own.Len() > 0 && uint64(own.Len())*importShare >= uint64(c.PageCount) {
+		return true
+	}
 	return slices.ContainsFunc(c.Segments, func(s volume.Segment) bool { return !s.Footer.IsZero() }) ||
 		own.EncodedSize(c.Volume)+c.Since.EncodedSize(c.Volume) > r.maxSince
 }
@@ -209,50 +214,4 @@ func (x *index) hasChunks(ctx context.Context, c *volume.Checkpoint) bool {
 		}
 	}
 	return true
-}
-
-// bundle chooses the pages that a reader of SQLite wants first, as far as they
-// are stored here: page 1, then the interior pages of all B-trees, nearest to the
-// roots first. segment says which remote Segment the newest version of each page
-// is of. What cannot be read is left out: it is a help, and nothing more.
-func bundle(ctx context.Context, r *snapshot.Reader, segment func(volume.PageIdx) (volume.SegmentID, bool)) []volume.BundledPage {
-	var chosen []volume.BundledPage
-	seen := make(map[uint32]bool)
-	var queue []uint32
-	visit := func(n uint32) (*volume.Page, bool) {
-		p := volume.PageIdx(n)
-		if seen[n] || !r.PageCount().Has(p) {
-			return nil, false
-		}
-		seen[n] = true
-		page, err := r.Local(ctx, p)
-		return page, page != nil && err == nil
-	}
-	take := func(n uint32, page *volume.Page) {
-		if id, ok := segment(volume.PageIdx(n)); ok {
-			chosen = append(chosen, volume.BundledPage{PageEntry: volume.PageEntry{Idx: volume.PageIdx(n), Page: page}, Segment: id})
-		}
-	}
-	first, ok := visit(1)
-	if !ok || !sqlitefile.Header(first[:]).IsDatabase() {
-		return nil
-	}
-	take(1, first)
-	queue = append(queue, sqlitefile.Children(first[:], true)...)
-	roots := sqlitefile.SchemaRoots(first[:])
-	queue = append(queue, roots...)
-	for len(queue) > 0 && len(chosen) < bundlePages {
-		n := queue[0]
-		queue = queue[1:]
-		page, ok := visit(n)
-		if !ok {
-			continue
-		}
-		if children := sqlitefile.Children(page[:], false); len(children) > 0 {
-			take(n, page)
-			queue = append(queue, children...)
-		}
-	}
-	slices.SortFunc(chosen, func(a, b volume.BundledPage) int { return int(int64(a.Idx) - int64(b.Idx)) })
-	return chosen
 }

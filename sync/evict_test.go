@@ -47,7 +47,7 @@ func TestEvictedPagesAreFetchedAgain(t *testing.T) {
 	b.forget(bucket)
 	bucket.Requests()
 	b.wantContent(repeat("pushed")...)
-	if n := len(bucket.Requests()); n == 0 || n > 100/4+3 {
+	if n := len(bucket.Requests()); n == 0 || n > 100/2+3 {
 		t.Errorf("reading all again took %d requests", n)
 	}
 }

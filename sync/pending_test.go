@@ -72,6 +72,7 @@ func TestASegmentThatComesOutOtherwiseIsNotPut(t *testing.T) {
 	seg, err := sw.Close()
 	a.must(err)
 	c.Segments = []volume.Segment{seg}
+	c.Checkpoint = volume.CheckpointRef{}
 	p.Record, err = volume.EncodeCommit(c)
 	a.must(err)
 	up, err := a.head.Rollup(a.head.State().Local, volume.LSNRange{First: 1, Last: 1})

@@ -8,8 +8,6 @@ import (
 	"iter"
 	"slices"
 
-	"github.com/pierrec/lz4/v4"
-
 	"graft/internal/graftpb"
 )
 
@@ -20,7 +18,7 @@ import (
 //	     4     1  kind 'H' (checkpoint)
 //	     5     1  version, 1
 //	     6     2  zero
-//	     8        the chunks that are new, each an LZ4 block of a PageTable record
+//	     8        the chunks that are new, each a PageTable record in a DEFLATE stream
 //	              the CheckpointRoot record
 //
 // A commit names the root by offset, length and SHA-256, the root each chunk. The
@@ -104,13 +102,6 @@ func (ch *Chunk) All() iter.Seq[LeafIdx] {
 	}
 }
 
-// BundledPage is a page that lies in a checkpoint itself, with the Segment whose
-// page it is.
-type BundledPage struct {
-	PageEntry
-	Segment SegmentID
-}
-
 // Checkpoint is the page index of a remote Volume at one LSN. It is immutable once
 // it was built or decoded.
 type Checkpoint struct {
@@ -145,15 +136,6 @@ func (c *Checkpoint) search(n LeafIdx) int {
 	return i
 }
 
-// Bundled gives page p if it is bundled.
-func (c *Checkpoint) Bundled(p PageIdx) (BundledPage, bool) {
-	i, ok := slices.BinarySearchFunc(c.Bundle, p, func(b BundledPage, p PageIdx) int { return cmp.Compare(b.Idx, p) })
-	if !ok {
-		return BundledPage{}, false
-	}
-	return c.Bundle[i], true
-}
-
 // EncodeChunk gives a chunk of a checkpoint of Volume home: the pages of some
 // leaves, of which there is one at least. A lost chunk can be rebuilt from the
 // commits.
@@ -172,12 +154,7 @@ func compressChunk(record []byte) ([]byte, error) {
 	if len(record) > maxChunkRecord {
 		return nil, fmt.Errorf("graft: chunk of %d bytes is over the limit of %d", len(record), maxChunkRecord)
 	}
-	b := make([]byte, lz4.CompressBlockBound(len(record)))
-	n, err := lz4.CompressBlock(record, b, nil)
-	if err != nil {
-		return nil, fmt.Errorf("compress chunk: %w", err)
-	}
-	return b[:n], nil
+	return deflate(record)
 }
 
 // DecodeChunk verifies the bytes of chunk ch and gives its pages. It returns
@@ -186,13 +163,12 @@ func DecodeChunk(ch Chunk, b []byte) (PageTable, error) {
 	if len(b) > MaxChunkSize || int64(len(b)) != ch.Length || HashOf(b) != ch.Sum {
 		return PageTable{}, fmt.Errorf("%w: chunk of leaf %d: hash of %d bytes", ErrCorrupt, ch.Leaf, len(b))
 	}
-	record := make([]byte, maxChunkRecord)
-	n, err := lz4.UncompressBlock(b, record)
+	record, err := inflate(b, maxChunkRecord)
 	if err != nil {
 		return PageTable{}, fmt.Errorf("%w: chunk of leaf %d: %w", ErrCorrupt, ch.Leaf, err)
 	}
 	var m graftpb.PageTable
-	if err := DecodeRecord(KindPageTable, record[:n], &m); err != nil {
+	if err := DecodeRecord(KindPageTable, record, &m); err != nil {
 		return PageTable{}, err
 	}
 	// The Volume that the record does not name is that of the object it lies in,
@@ -341,19 +317,9 @@ func encodeCheckpoint(c *Checkpoint) ([]byte, error) {
 		m.ChunkLeaves = append(m.ChunkLeaves, uint32(ch.Leaves))
 		next = ch.last() + 1
 	}
-	var lz lz4.Compressor
-	for part := range slices.Chunk(c.Bundle, maxFramePages) {
-		entries := make([]PageEntry, len(part))
-		for i, b := range part {
-			entries[i] = b.PageEntry
-			m.BundleSegments = append(m.BundleSegments, b.Segment[:]...)
-		}
-		frame, err := encodeBlock(&lz, entries)
-		if err != nil {
-			return nil, err
-		}
-		m.Bundle = append(m.Bundle, frame...)
-		m.BundleFrameLength = append(m.BundleFrameLength, uint32(len(frame)))
+	var err error
+	if m.Bundle, err = encodeBundle(c.Bundle); err != nil {
+		return nil, err
 	}
 	b, err := EncodeRecord(KindCheckpoint, m)
 	if err == nil && len(b) > MaxCheckpointRoot {
@@ -382,7 +348,8 @@ func DecodeCheckpoint(ref CheckpointRef, b []byte) (*Checkpoint, error) {
 	if err := c.chunksFromProto(&m); err != nil {
 		return nil, err
 	}
-	if err := c.bundleFromProto(&m); err != nil {
+	var err error
+	if c.Bundle, err = decodeBundle(m.Bundle, c.PageCount); err != nil {
 		return nil, err
 	}
 	return c, nil
@@ -405,7 +372,7 @@ func (c *Checkpoint) chunksFromProto(m *graftpb.CheckpointRoot) error {
 		object, length, pages, leaves := int64(m.ChunkObject[i]), m.ChunkLength[i], uint64(m.ChunkPages[i]), uint64(m.ChunkLeaves[i])
 		// Each leaf has a page at least, and each page takes 2 bytes.
 		last := leaf*LeafPages + max(pages, (leaves-1)*LeafPages+1) // or a later page
-		if object > used || object >= int64(len(objects)) || m.ChunkOffset[i] > 1<<62 || length == 0 || length > uint32(MaxChunkSize) ||
+		if object > used || object >= int64(len(objects)) || m.ChunkOffset[i] > 1<<62 || length == 0 || length > MaxChunkSize ||
 			leaves == 0 || pages < leaves || pages > min(leaves*LeafPages, maxChunkRecord/2) || last > uint64(c.PageCount) {
 			return fmt.Errorf("%w: chunk of %d leaves from leaf %d: %d bytes, %d pages, object %d", ErrCorrupt, leaves, leaf, length, pages, object)
 		}
@@ -440,42 +407,7 @@ func (c *Checkpoint) objectsFromProto(ms []*graftpb.Checkpoint) ([]CheckpointKey
 const maxChunkRecord = 64 << 10
 
 // MaxChunkSize bounds a chunk, in bytes.
-var MaxChunkSize = lz4.CompressBlockBound(maxChunkRecord)
-
-// maxBundle bounds the bundled pages.
-const maxBundle = 4096
-
-func (c *Checkpoint) bundleFromProto(m *graftpb.CheckpointRoot) error {
-	rest, segments, prev := m.Bundle, m.BundleSegments, PageIdx(0)
-	if len(segments) > maxBundle*gidSize {
-		return fmt.Errorf("%w: checkpoint bundles %d bytes of segments", ErrCorrupt, len(segments))
-	}
-	for i, length := range m.BundleFrameLength {
-		if uint64(length) > uint64(len(rest)) {
-			return fmt.Errorf("%w: bundled frame %d of %d bytes", ErrCorrupt, i, length)
-		}
-		entries, err := decodeBlock(rest[:length])
-		if err != nil {
-			return fmt.Errorf("%w: bundled frame %d: %w", ErrCorrupt, i, err)
-		}
-		rest = rest[length:]
-		for _, e := range entries {
-			if e.Idx <= prev || !c.PageCount.Has(e.Idx) || len(segments) < gidSize {
-				return fmt.Errorf("%w: bundled page %d", ErrCorrupt, e.Idx)
-			}
-			id, err := SegmentIDFromBytes(segments[:gidSize])
-			if err != nil {
-				return fmt.Errorf("%w: bundled page %d: %w", ErrCorrupt, e.Idx, err)
-			}
-			c.Bundle = append(c.Bundle, BundledPage{e, id})
-			segments, prev = segments[gidSize:], e.Idx
-		}
-	}
-	if len(rest) > 0 || len(segments) > 0 {
-		return fmt.Errorf("%w: checkpoint with %d bytes behind its bundle", ErrCorrupt, len(rest)+len(segments))
-	}
-	return nil
-}
+const MaxChunkSize = maxChunkRecord + 1<<10
 
 func checkpointKeyToProto(k CheckpointKey, home VolumeID) *graftpb.Checkpoint {
 	m := &graftpb.Checkpoint{Lsn: uint64(k.LSN)}

@@ -86,7 +86,7 @@ func TestCommitValidateHoldsItsInvariants(t *testing.T) {
 		"inline frames of too many bytes": func(c *Commit) {
 			addSegment(c, 8)
 			c.Segments[1].Frames = FrameIndex{}
-			c.Segments[1].Frames.add(MaxInline+1, 8)
+			c.Segments[1].Frames.add(MaxInline+frameUnit, 8)
 			c.Segments[1].Inline = true
 		},
 		"kept since above kept":  func(c *Commit) { c.SinceKept = c.Kept + 1 },
@@ -99,13 +99,14 @@ func TestCommitValidateHoldsItsInvariants(t *testing.T) {
 		"since twice":            func(c *Commit) { c.Since = tableOfPages(3, 3) },
 		"since page 0":           func(c *Commit) { c.Since = tableOfPages(0) },
 		"since in no frame":      func(c *Commit) { c.Since = NewPageTable([]PageAddress{{Idx: 3}}) },
-		"since in no segment":    func(c *Commit) { c.Since = tableAt(Address{Offset: 8, Length: 99}) },
-		"since of no volume":     func(c *Commit) { c.Since = tableAt(Address{Source{someSegment, VolumeID{}, 3}, 8, 99}) },
-		"since of no LSN":        func(c *Commit) { c.Since = tableAt(Address{Source{someSegment, someVolume, 0}, 8, 99}) },
-		"since of no bytes":      func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, 8, sealSize}) },
+		"since in no segment":    func(c *Commit) { c.Since = tableAt(Address{Offset: 8, Length: 128}) },
+		"since of no volume":     func(c *Commit) { c.Since = tableAt(Address{Source{someSegment, VolumeID{}, 3}, 8, 128}) },
+		"since of no LSN":        func(c *Commit) { c.Since = tableAt(Address{Source{someSegment, someVolume, 0}, 8, 128}) },
+		"since of no bytes":      func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, 8, 0}) },
+		"since of half a unit":   func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, 8, 96}) },
 		"since of a long frame":  func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, 8, 1 << 20}) },
-		"since before the start": func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, -1, 99}) },
-		"since beyond any file":  func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, 1<<62 + 1, 99}) },
+		"since before the start": func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, -1, 128}) },
+		"since beyond any file":  func(c *Commit) { c.Since = tableAt(Address{Source{Segment: someSegment}, 1<<62 + 1, 128}) },
 		"ancestor of no volume":  func(c *Commit) { c.Ancestors = []Origin{{otherVolume, 3}, {VolumeID{}, 3}} },
 		"ancestor of no LSN":     func(c *Commit) { c.Ancestors = []Origin{{otherVolume, 0}} },
 		"checkpoint of no LSN":   func(c *Commit) { c.Checkpoint = refOf(otherVolume, 0) },
@@ -167,13 +168,13 @@ func setFooter(c *Commit, ref CheckpointRef) {
 // addSegment adds a Segment of one page in one frame.
 func addSegment(c *Commit, p PageIdx) {
 	s := Segment{ID: otherSegment, Pages: PageSetOf(p)}
-	s.Frames.add(20, p)
+	s.Frames.add(64, p)
 	c.Segments = append(c.Segments, s)
 }
 
 // tableOfPages gives a table of these pages, all in one frame.
 func tableOfPages(pages ...PageIdx) PageTable {
-	a := &Address{Source{Segment: otherSegment}, 8, 99}
+	a := &Address{Source{Segment: otherSegment}, 8, 128}
 	var entries []PageAddress
 	for _, p := range pages {
 		entries = append(entries, PageAddress{p, a})
@@ -230,7 +231,7 @@ func TestDecodeCommitRefusesWhatBreaksAnInvariant(t *testing.T) {
 		"more lengths":           func(m *graftpb.Commit) { x := m.Segments[0].Frames; x.Length = append(x.Length, 80) },
 		"short hashes":           func(m *graftpb.Commit) { x := m.Segments[0].Frames; x.Sha256 = x.Sha256[:31] },
 		"frame of no bytes":      func(m *graftpb.Commit) { m.Segments[0].Frames.Length[0] = 0 },
-		"frame of a seal":        func(m *graftpb.Commit) { m.Segments[0].Frames.Length[0] = sealSize },
+		"frame of 4 GB":          func(m *graftpb.Commit) { m.Segments[0].Frames.Length[0] = 1<<32 - 1 },
 		"frame of 1 GB":          func(m *graftpb.Commit) { m.Segments[0].Frames.Length[0] = 1 << 30 },
 		"frame ends between":     func(m *graftpb.Commit) { m.Segments[0].Frames.LastPage[0] = 5 },
 		"frame ends before":      func(m *graftpb.Commit) { m.Segments[0].Frames.LastPage[0] = 2 },
@@ -261,7 +262,7 @@ func TestDecodeCommitRefusesWhatBreaksAnInvariant(t *testing.T) {
 func refMessage() *graftpb.Checkpoint { return checkpointRefToProto(refOf(someVolume, 3), someVolume) }
 
 func twoFrames(x *graftpb.FrameIndex, first, second uint32) {
-	x.Length, x.LastPage = []uint32{100, 100}, []uint32{first, second}
+	x.Length, x.LastPage = []uint32{10, 10}, []uint32{first, second}
 }
 
 func footerMessage(offset uint64, length uint32, hash int) *graftpb.Footer {

@@ -32,9 +32,8 @@ var floors = map[protoreflect.Name]map[protowire.Number]int{
 		7:  38, // chunk_offset
 		8:  38, // chunk_length
 		10: 38, // chunk_pages
-		15: 38, // chunk_leaves
-		11: 33, // bundle_frame_length: a page of 16 bytes or more, and a SegmentID
-		14: 1,  // features
+		11: 38, // chunk_leaves
+		13: 1,  // features
 	},
 	"FrameIndex": {
 		1: 2, // length: with last_page
@@ -118,4 +117,4 @@ func elements(f protoreflect.FieldDescriptor, value []byte) int {
 }
 
 // maxField is the highest number of a field.
-const maxField = 15
+const maxField = 13

@@ -148,7 +148,7 @@ func TestAHostileRootOfTheLargestSizeTakesLittleMemory(t *testing.T) {
 func TestADenseCommitTakesLittleMemory(t *testing.T) {
 	c := pushedCommit(t).Commit
 	c.PageCount, c.Kept, c.SinceKept = 1<<20, 1<<20, 1<<20
-	at := &Address{Source: Source{Segment: otherSegment}, Offset: 8, Length: 99}
+	at := &Address{Source: Source{Segment: otherSegment}, Offset: 8, Length: 128}
 	var since []PageAddress
 	for p := PageIdx(8); p < 400_000; p++ {
 		since = append(since, PageAddress{p, at})
@@ -162,7 +162,7 @@ func TestADenseCommitTakesLittleMemory(t *testing.T) {
 		for j := range PageIdx(FramePages) {
 			seg.Pages.Add(i*FramePages + j + 1)
 		}
-		seg.Frames.add(sealSize+5, (i+1)*FramePages)
+		seg.Frames.add(frameUnit, (i+1)*FramePages)
 	}
 	frames.Segments = []Segment{seg}
 	for name, c := range map[string]Commit{"pages since": pages, "frames": frames} {

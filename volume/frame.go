@@ -12,45 +12,61 @@ import (
 	"graft/internal/graftpb"
 )
 
-// A Frame is one LZ4 block and its seal. Before compression the block is, little
-// endian, for its n pages: n page indexes of 4 bytes, strictly ascending, then n
-// pages of PageSize bytes in the same order. So n follows from the length.
+// A Frame is, in this order: one LZ4 block; zeros, as many as make the Frame a
+// multiple of 64 bytes long; one byte with their number; a seal of 16 bytes. Before
+// compression the block is, little endian, for its n pages: n page indexes of 4
+// bytes, strictly ascending, then n pages of PageSize bytes in the same order. So n
+// follows from the length.
 //
-// The seal is the first 16 bytes of the SHA-256 of the SegmentID and the block. It
-// proves that these pages were written for that Segment, of which there is one: its
-// id is drawn for each push, and named by a commit of the hash chain. So an address
-// of a frame takes a few bytes, and no hash.
+// The seal is the first 16 bytes of the SHA-256 of the SegmentID and all that is
+// before it. It proves that these pages were written for that Segment, of which there
+// is one: its id is drawn for each push, and named by a commit of the hash chain. So
+// an address of a frame takes a byte or two, and no hash.
 const (
 	// FramePages is how many pages the Frames of a Segment hold, but for the last.
-	FramePages = 4
+	FramePages = 2
 	// maxFramePages is the most that a Frame may hold, whoever wrote it.
 	maxFramePages = 16
 
 	frameEntrySize = 4 + PageSize
 	maxFrameSize   = maxFramePages * frameEntrySize
 	sealSize       = 16
+	frameUnit      = 64
 )
 
-func sealOf(id SegmentID, block []byte) [sealSize]byte {
+func sealOf(id SegmentID, padded []byte) [sealSize]byte {
 	h := sha256.New()
 	h.Write(id[:])
-	h.Write(block)
+	h.Write(padded)
 	return [sealSize]byte(h.Sum(nil))
+}
+
+// sealed gives the frame of Segment id with a block.
+func sealed(id SegmentID, block []byte) []byte {
+	zeros := frameUnit - (len(block)+1+sealSize)%frameUnit
+	b := append(block, make([]byte, zeros%frameUnit)...)
+	b = append(b, byte(zeros%frameUnit))
+	s := sealOf(id, b)
+	return append(b, s[:]...)
 }
 
 // unsealed gives the block of frame b of Segment id.
 func unsealed(id SegmentID, b []byte) ([]byte, error) {
 	n := len(b) - sealSize
-	if n <= 0 || sealOf(id, b[:n]) != [sealSize]byte(b[n:]) {
+	if n <= 0 || len(b)%frameUnit != 0 || sealOf(id, b[:n]) != [sealSize]byte(b[n:]) {
 		return nil, fmt.Errorf("seal of %d bytes for segment %s", len(b), id)
 	}
-	return b[:n], nil
+	zeros := int(b[n-1])
+	if zeros >= frameUnit || zeros > n-1 {
+		return nil, fmt.Errorf("%d zeros in %d bytes", zeros, len(b))
+	}
+	return b[:n-1-zeros], nil
 }
 
 // Frame says where one Frame of a Segment lies.
 type Frame struct {
 	Offset int64   // bytes from the start of the object
-	Length int64   // bytes, with the seal
+	Length int64   // bytes
 	First  PageIdx // no page below it is in the frame
 	Last   PageIdx // the highest page in the frame
 }
@@ -100,7 +116,7 @@ func (x *FrameIndex) add(length int64, last PageIdx) {
 func (x FrameIndex) toProto() *graftpb.FrameIndex {
 	m := &graftpb.FrameIndex{Sha256: x.seals[:]}
 	for _, f := range x.frames {
-		m.Length = append(m.Length, uint32(f.Length))
+		m.Length = append(m.Length, uint32(f.Length/frameUnit))
 		m.LastPage = append(m.LastPage, uint32(f.Last))
 	}
 	return m
@@ -123,10 +139,10 @@ func frameIndexFromProto(m *graftpb.FrameIndex, pages PageSet) (FrameIndex, erro
 		if n := pages.CountIn(last+1, p); n > maxFramePages {
 			return FrameIndex{}, fmt.Errorf("%w: frame %d has %d pages", ErrCorrupt, i, n)
 		}
-		if m.Length[i] <= sealSize || m.Length[i] > maxFrameLength {
-			return FrameIndex{}, fmt.Errorf("%w: frame %d of %d bytes", ErrCorrupt, i, m.Length[i])
+		if m.Length[i] == 0 || m.Length[i] > maxFrameLength/frameUnit {
+			return FrameIndex{}, fmt.Errorf("%w: frame %d of %d times %d bytes", ErrCorrupt, i, m.Length[i], frameUnit)
 		}
-		x.add(int64(m.Length[i]), p)
+		x.add(int64(m.Length[i])*frameUnit, p)
 		last = p
 	}
 	if last != pages.Max() {
@@ -142,7 +158,7 @@ type PageEntry struct {
 }
 
 // maxFrameLength is the most bytes that a frame takes, with its seal.
-var maxFrameLength = uint32(lz4.CompressBlockBound(maxFrameSize) + sealSize)
+var maxFrameLength = uint32(lz4.CompressBlockBound(maxFrameSize)+sealSize+frameUnit) / frameUnit * frameUnit
 
 // encodeBlock compresses 1 to maxFramePages entries of ascending index.
 func encodeBlock(c *lz4.Compressor, entries []PageEntry) ([]byte, error) {

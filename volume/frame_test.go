@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pierrec/lz4/v4"
@@ -42,17 +43,16 @@ func lz4Block(tb rapid.TB, raw []byte) []byte {
 	return b[:n]
 }
 
-// sealed gives a block with its seal, and the Frame that names it.
-func sealed(block []byte, first, last PageIdx) (Frame, []byte) {
-	s := sealOf(someSegment, block)
-	b := slices.Concat(block, s[:])
+// framed gives a block as a frame, and the Frame that names it.
+func framed(block []byte, first, last PageIdx) (Frame, []byte) {
+	b := sealed(someSegment, slices.Clone(block))
 	return Frame{Offset: 8, Length: int64(len(b)), First: first, Last: last}, b
 }
 
 // block compresses raw and gives the Frame that names it rightly.
 func block(tb rapid.TB, raw []byte, first, last PageIdx) (Frame, []byte) {
 	tb.Helper()
-	return sealed(lz4Block(tb, raw), first, last)
+	return framed(lz4Block(tb, raw), first, last)
 }
 
 func equalEntries(a, b []PageEntry) bool {
@@ -100,9 +100,31 @@ func TestDecodeFrameRefusesWhatTheSegmentDoesNotHold(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"nothing": nil, "an empty block": {0}, "no LZ4": []byte("\xff\xff\xff\xff\xff"),
 	} {
-		f, b := sealed(b, 4, 6)
+		f, b := framed(b, 4, 6)
 		if got, err := DecodeFrame(&seg, f, b); !errors.Is(err, ErrCorrupt) {
 			t.Errorf("%s: %d pages, %v", name, len(got), err)
+		}
+	}
+}
+
+// Whatever a block's length, its frame is of whole units, and gives the block back.
+// Another number of zeros is refused, though it has a seal.
+func TestFramesAreOfWholeUnits(t *testing.T) {
+	for n := range 3 * frameUnit {
+		want := []byte(strings.Repeat("x", n))
+		b := sealed(someSegment, slices.Clone(want))
+		got, err := unsealed(someSegment, b)
+		if err != nil || !slices.Equal(got, want) || len(b)%frameUnit != 0 || len(b) < n+1+sealSize || len(b) > n+sealSize+frameUnit {
+			t.Fatalf("a block of %d bytes in a frame of %d gives %d, %v", n, len(b), len(got), err)
+		}
+		for _, zeros := range []byte{frameUnit, byte(len(b) - sealSize), 255} {
+			b := slices.Clone(b)
+			b[len(b)-sealSize-1] = zeros
+			s := sealOf(someSegment, b[:len(b)-sealSize])
+			copy(b[len(b)-sealSize:], s[:])
+			if got, err := unsealed(someSegment, b); err == nil {
+				t.Fatalf("%d zeros in a frame of %d bytes give a block of %d", zeros, len(b), len(got))
+			}
 		}
 	}
 }
@@ -175,8 +197,8 @@ func FuzzDecodeFrame(f *testing.F) {
 		for _, p := range pages {
 			s.Add(p)
 		}
-		fr, b := block(f, rawFrame(entriesOf(pages...)), 1, s.Max())
-		f.Add(b[:len(b)-sealSize], encodePageSet(f, s), uint32(fr.First), uint32(fr.Last))
+		fr, _ := block(f, rawFrame(entriesOf(pages...)), 1, s.Max())
+		f.Add(lz4Block(f, rawFrame(entriesOf(pages...))), encodePageSet(f, s), uint32(fr.First), uint32(fr.Last))
 	}
 	add(1)
 	add(3, 4, 9)
@@ -187,7 +209,7 @@ func FuzzDecodeFrame(f *testing.F) {
 			return
 		}
 		seg := Segment{ID: someSegment, Pages: set}
-		fr, b := sealed(b, PageIdx(first), PageIdx(last))
+		fr, b := framed(b, PageIdx(first), PageIdx(last))
 		entries, err := DecodeFrame(&seg, fr, b)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) || entries != nil {

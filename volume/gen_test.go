@@ -46,7 +46,7 @@ func drawFrames(t *rapid.T, pages PageSet) FrameIndex {
 	for p := range pages.All() {
 		if n++; n == FramePages || p == pages.Max() {
 			n = 0
-			x.add(rapid.Int64Range(sealSize+1, maxFrameSize).Draw(t, "length"), p)
+			x.add(frameUnit*rapid.Int64Range(1, maxFrameSize/frameUnit).Draw(t, "length"), p)
 		}
 	}
 	return x
@@ -117,7 +117,7 @@ func drawPageTable(t *rapid.T, pages PageSet, home VolumeID) PageTable {
 		frames[i] = Address{
 			Source: rapid.SampledFrom(sources).Draw(t, "source"),
 			Offset: rapid.OneOf(rapid.Int64Range(8, 9), rapid.Int64Range(0, 1<<62)).Draw(t, "offset"),
-			Length: rapid.OneOf(rapid.Int64Range(sealSize+1, sealSize+2), rapid.Int64Range(sealSize+1, int64(maxFrameLength))).Draw(t, "length"),
+			Length: frameUnit * rapid.OneOf(rapid.Int64Range(1, 2), rapid.Int64Range(1, int64(maxFrameLength)/frameUnit)).Draw(t, "length"),
 		}
 	}
 	var entries []PageAddress
@@ -296,7 +296,7 @@ func pushedCommit(tb testing.TB) Record {
 	tb.Helper()
 	pages := PageSetOf(1, 2, 7)
 	x := FrameIndex{seals: HashOf([]byte("seals"))}
-	x.add(300, 7)
+	x.add(320, 7)
 	rec, err := EncodeCommit(Commit{
 		Volume: someVolume, LSN: 5, PageCount: 9, Kept: 8, Parent: HashOf([]byte("parent")), PushID: PushID{1},
 		Time:     time.UnixMilli(1700000000000),

@@ -32,7 +32,7 @@ func (s Source) Key() string {
 type Address struct {
 	Source Source
 	Offset int64 // bytes from the start of the object
-	Length int64 // bytes, with the seal
+	Length int64 // bytes
 }
 
 // PageAddress is a page with the address of the frame that holds it.
@@ -156,7 +156,7 @@ func (t PageTable) validate() error {
 
 func (a *Address) validate() error {
 	s := a.Source
-	if a.Offset < 0 || a.Offset > 1<<62 || a.Length <= sealSize || a.Length > int64(maxFrameLength) || s.Segment.IsZero() || s.LSN.IsZero() != s.Volume.IsZero() {
+	if a.Offset < 0 || a.Offset > 1<<62 || a.Length <= 0 || a.Length%frameUnit != 0 || a.Length > int64(maxFrameLength) || s.Segment.IsZero() || s.LSN.IsZero() != s.Volume.IsZero() {
 		return fmt.Errorf("%w: frame of %d bytes at offset %d of %+v", ErrCorrupt, a.Length, a.Offset, s)
 	}
 	return nil
@@ -187,7 +187,7 @@ func (t PageTable) toProto(home VolumeID) *graftpb.PageTable {
 			frames[*e.Frame] = n
 			m.FrameSource = append(m.FrameSource, source)
 			m.FrameSkip = append(m.FrameSkip, e.Frame.Offset-ends[source])
-			m.FrameLength = append(m.FrameLength, uint32(e.Frame.Length))
+			m.FrameLength = append(m.FrameLength, uint32(e.Frame.Length/frameUnit))
 			ends[source] = e.Frame.Offset + e.Frame.Length
 		}
 		m.PageGap = append(m.PageGap, uint32(e.Idx-prev))
@@ -253,7 +253,7 @@ func addressesFromProto(m *graftpb.PageTable, home VolumeID) ([]Address, error) 
 			return nil, fmt.Errorf("%w: page table: frame %d of source %d", ErrCorrupt, i, source)
 		}
 		used = max(used, source+1)
-		frames[i] = Address{sources[source], ends[source] + m.FrameSkip[i], int64(m.FrameLength[i])}
+		frames[i] = Address{sources[source], ends[source] + m.FrameSkip[i], int64(m.FrameLength[i]) * frameUnit}
 		if err := frames[i].validate(); err != nil {
 			return nil, err
 		}

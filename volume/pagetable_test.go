@@ -154,8 +154,8 @@ func TestPageTableRoundTrip(t *testing.T) {
 // someTable has three pages in two frames, one of them inline in a commit of
 // another Volume.
 func someTable() PageTable {
-	a := &Address{Source{Segment: someSegment}, 8, 99}
-	b := &Address{Source{otherSegment, otherVolume, 3}, 16, 77}
+	a := &Address{Source{Segment: someSegment}, 8, 128}
+	b := &Address{Source{otherSegment, otherVolume, 3}, 16, 64}
 	return NewPageTable([]PageAddress{{3, a}, {4, b}, {200, a}})
 }
 
@@ -163,7 +163,7 @@ func TestPageTableNamesItsHomeByAbsence(t *testing.T) {
 	m := someTable().toProto(someVolume)
 	want := &graftpb.PageTable{
 		Sources:     []*graftpb.Source{{Segment: someSegment[:]}, {Segment: otherSegment[:], Volume: otherVolume[:], Lsn: 3}},
-		FrameSource: []uint32{0, 1}, FrameSkip: []int64{8, 16}, FrameLength: []uint32{99, 77},
+		FrameSource: []uint32{0, 1}, FrameSkip: []int64{8, 16}, FrameLength: []uint32{2, 1},
 		PageGap: []uint32{3, 1, 196}, PageStep: []int32{0, 1, -1},
 	}
 	if !proto.Equal(m, want) {
@@ -190,19 +190,19 @@ func TestPageTableRefusesWhatCannotBe(t *testing.T) {
 		"a page in frame -2^31":  func(m *graftpb.PageTable) { m.PageStep[0] = -1 << 31 },
 		"an unused frame":        func(m *graftpb.PageTable) { m.PageStep[1], m.PageStep[2] = 0, 0 },
 		"a frame twice": func(m *graftpb.PageTable) {
-			m.FrameSource[1], m.FrameSkip[1], m.FrameLength[1] = 0, -99, m.FrameLength[0]
+			m.FrameSource[1], m.FrameSkip[1], m.FrameLength[1] = 0, -128, m.FrameLength[0]
 			m.Sources = m.Sources[:1]
 		},
 		"a source more":         func(m *graftpb.PageTable) { m.FrameSource = append(m.FrameSource, 0) },
 		"an offset more":        func(m *graftpb.PageTable) { m.FrameSkip = append(m.FrameSkip, 0) },
 		"a length more":         func(m *graftpb.PageTable) { m.FrameLength = append(m.FrameLength, 1) },
 		"a frame of no bytes":   func(m *graftpb.PageTable) { m.FrameLength[0] = 0 },
-		"a frame too long":      func(m *graftpb.PageTable) { m.FrameLength[0] = maxFrameLength + 1 },
+		"a frame too long":      func(m *graftpb.PageTable) { m.FrameLength[0] = maxFrameLength/frameUnit + 1 },
 		"beyond any file":       func(m *graftpb.PageTable) { m.FrameSkip[0] = 1<<62 + 1 },
 		"the highest offset":    func(m *graftpb.PageTable) { m.FrameSkip[0] = 1<<63 - 1 },
 		"the lowest offset":     func(m *graftpb.PageTable) { m.FrameSkip[0] = -1 << 63 },
 		"before the object":     func(m *graftpb.PageTable) { m.FrameSkip[0] = -1 },
-		"a frame of a seal":     func(m *graftpb.PageTable) { m.FrameLength[0] = sealSize },
+		"a frame of 2^32 bytes": func(m *graftpb.PageTable) { m.FrameLength[0] = 1 << 26 },
 		"a frame of no source":  func(m *graftpb.PageTable) { m.FrameSource[1] = 2 },
 		"source 2^32-1":         func(m *graftpb.PageTable) { m.FrameSource[1] = 1<<32 - 1 },
 		"sources swapped":       func(m *graftpb.PageTable) { m.FrameSource[0], m.FrameSource[1] = 1, 0 },

@@ -107,9 +107,8 @@ func (sw *SegmentWriter) flush() error {
 	if err != nil {
 		return err
 	}
-	s := sealOf(sw.seg.ID, b)
-	sw.seals.Write(s[:])
-	b = append(b, s[:]...)
+	b = sealed(sw.seg.ID, b)
+	sw.seals.Write(b[len(b)-sealSize:])
 	sw.seg.Frames.add(int64(len(b)), sw.next[len(sw.next)-1].Idx)
 	sw.next = sw.next[:0]
 	return sw.write(b)

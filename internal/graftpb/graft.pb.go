@@ -367,7 +367,7 @@ type PageTable struct {
 	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`                                    // objects that frames lie in
 	FrameSource   []uint32               `protobuf:"varint,2,rep,packed,name=frame_source,json=frameSource,proto3" json:"frame_source,omitempty"` // number of its source, from 0
 	FrameSkip     []int64                `protobuf:"zigzag64,3,rep,packed,name=frame_skip,json=frameSkip,proto3" json:"frame_skip,omitempty"`     // bytes from the end of the frame before of that source, or from the start of the object
-	FrameLength   []uint32               `protobuf:"varint,4,rep,packed,name=frame_length,json=frameLength,proto3" json:"frame_length,omitempty"` // bytes, with the seal
+	FrameLength   []uint32               `protobuf:"varint,4,rep,packed,name=frame_length,json=frameLength,proto3" json:"frame_length,omitempty"` // in units of 64 bytes
 	PageGap       []uint32               `protobuf:"varint,5,rep,packed,name=page_gap,json=pageGap,proto3" json:"page_gap,omitempty"`             // page index less that of the page before, ascending
 	PageStep      []int32                `protobuf:"zigzag32,6,rep,packed,name=page_step,json=pageStep,proto3" json:"page_step,omitempty"`        // number of its frame, from 0, less that of the page before
 	unknownFields protoimpl.UnknownFields
@@ -509,26 +509,24 @@ func (x *Source) GetLsn() uint64 {
 
 // CheckpointRoot gives the page index of a remote Volume at one LSN. The fields
 // that begin with chunk_ have one entry for each chunk, which is of some leaves in
-// a row, those that begin with bundle_frame_ one for each frame.
+// a row.
 type CheckpointRoot struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	Volume            []byte                 `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`
-	Lsn               uint64                 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
-	PageCount         uint32                 `protobuf:"varint,3,opt,name=page_count,json=pageCount,proto3" json:"page_count,omitempty"`
-	Objects           []*Checkpoint          `protobuf:"bytes,4,rep,name=objects,proto3" json:"objects,omitempty"`                                                         // older checkpoints that hold chunks; the key alone
-	ChunkGap          []uint32               `protobuf:"varint,5,rep,packed,name=chunk_gap,json=chunkGap,proto3" json:"chunk_gap,omitempty"`                               // first leaf less the leaf before, and 1 more
-	ChunkObject       []uint32               `protobuf:"varint,6,rep,packed,name=chunk_object,json=chunkObject,proto3" json:"chunk_object,omitempty"`                      // 0: this object; else the number in objects, from 1
-	ChunkOffset       []uint64               `protobuf:"varint,7,rep,packed,name=chunk_offset,json=chunkOffset,proto3" json:"chunk_offset,omitempty"`                      // bytes from the start of the object
-	ChunkLength       []uint32               `protobuf:"varint,8,rep,packed,name=chunk_length,json=chunkLength,proto3" json:"chunk_length,omitempty"`                      // bytes of the chunk
-	ChunkSha256       []byte                 `protobuf:"bytes,9,opt,name=chunk_sha256,json=chunkSha256,proto3" json:"chunk_sha256,omitempty"`                              // 32 bytes each, of the chunk
-	ChunkPages        []uint32               `protobuf:"varint,10,rep,packed,name=chunk_pages,json=chunkPages,proto3" json:"chunk_pages,omitempty"`                        // written pages in it
-	BundleFrameLength []uint32               `protobuf:"varint,11,rep,packed,name=bundle_frame_length,json=bundleFrameLength,proto3" json:"bundle_frame_length,omitempty"` // bytes of frames that follow one another in bundle
-	Bundle            []byte                 `protobuf:"bytes,12,opt,name=bundle,proto3" json:"bundle,omitempty"`                                                          // pages that a reader wants first
-	BundleSegments    []byte                 `protobuf:"bytes,13,opt,name=bundle_segments,json=bundleSegments,proto3" json:"bundle_segments,omitempty"`                    // for each bundled page, in order, the Segment that it is of
-	Features          []uint32               `protobuf:"varint,14,rep,packed,name=features,proto3" json:"features,omitempty"`                                              // required: a reader that does not know one must refuse
-	ChunkLeaves       []uint32               `protobuf:"varint,15,rep,packed,name=chunk_leaves,json=chunkLeaves,proto3" json:"chunk_leaves,omitempty"`                     // leaves in it, each with a written page
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Volume        []byte                 `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`
+	Lsn           uint64                 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`
+	PageCount     uint32                 `protobuf:"varint,3,opt,name=page_count,json=pageCount,proto3" json:"page_count,omitempty"`
+	Objects       []*Checkpoint          `protobuf:"bytes,4,rep,name=objects,proto3" json:"objects,omitempty"`                                     // older checkpoints that hold chunks; the key alone
+	ChunkGap      []uint32               `protobuf:"varint,5,rep,packed,name=chunk_gap,json=chunkGap,proto3" json:"chunk_gap,omitempty"`           // first leaf less the leaf before, and 1 more
+	ChunkObject   []uint32               `protobuf:"varint,6,rep,packed,name=chunk_object,json=chunkObject,proto3" json:"chunk_object,omitempty"`  // 0: this object; else the number in objects, from 1
+	ChunkOffset   []uint64               `protobuf:"varint,7,rep,packed,name=chunk_offset,json=chunkOffset,proto3" json:"chunk_offset,omitempty"`  // bytes from the start of the object
+	ChunkLength   []uint32               `protobuf:"varint,8,rep,packed,name=chunk_length,json=chunkLength,proto3" json:"chunk_length,omitempty"`  // bytes of the chunk
+	ChunkSha256   []byte                 `protobuf:"bytes,9,opt,name=chunk_sha256,json=chunkSha256,proto3" json:"chunk_sha256,omitempty"`          // 32 bytes each, of the chunk
+	ChunkPages    []uint32               `protobuf:"varint,10,rep,packed,name=chunk_pages,json=chunkPages,proto3" json:"chunk_pages,omitempty"`    // written pages in it
+	ChunkLeaves   []uint32               `protobuf:"varint,11,rep,packed,name=chunk_leaves,json=chunkLeaves,proto3" json:"chunk_leaves,omitempty"` // leaves in it, each with a written page
+	Bundle        []byte                 `protobuf:"bytes,12,opt,name=bundle,proto3" json:"bundle,omitempty"`                                      // pages that a reader wants first, and their Segments
+	Features      []uint32               `protobuf:"varint,13,rep,packed,name=features,proto3" json:"features,omitempty"`                          // required: a reader that does not know one must refuse
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CheckpointRoot) Reset() {
@@ -631,9 +629,9 @@ func (x *CheckpointRoot) GetChunkPages() []uint32 {
 	return nil
 }
 
-func (x *CheckpointRoot) GetBundleFrameLength() []uint32 {
+func (x *CheckpointRoot) GetChunkLeaves() []uint32 {
 	if x != nil {
-		return x.BundleFrameLength
+		return x.ChunkLeaves
 	}
 	return nil
 }
@@ -645,23 +643,9 @@ func (x *CheckpointRoot) GetBundle() []byte {
 	return nil
 }
 
-func (x *CheckpointRoot) GetBundleSegments() []byte {
-	if x != nil {
-		return x.BundleSegments
-	}
-	return nil
-}
-
 func (x *CheckpointRoot) GetFeatures() []uint32 {
 	if x != nil {
 		return x.Features
-	}
-	return nil
-}
-
-func (x *CheckpointRoot) GetChunkLeaves() []uint32 {
-	if x != nil {
-		return x.ChunkLeaves
 	}
 	return nil
 }
@@ -747,7 +731,7 @@ func (x *Segment) GetInline() bool {
 // repeated fields have one entry for each Frame.
 type FrameIndex struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Length        []uint32               `protobuf:"varint,1,rep,packed,name=length,proto3" json:"length,omitempty"`                     // bytes of the frame, with its seal
+	Length        []uint32               `protobuf:"varint,1,rep,packed,name=length,proto3" json:"length,omitempty"`                     // of the frame, in units of 64 bytes
 	LastPage      []uint32               `protobuf:"varint,2,rep,packed,name=last_page,json=lastPage,proto3" json:"last_page,omitempty"` // highest page index in the frame
 	Sha256        []byte                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`                             // of all seals, one after the other
 	unknownFields protoimpl.UnknownFields
@@ -1367,7 +1351,7 @@ const file_graft_proto_rawDesc = "" +
 	"\x06Source\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\fR\asegment\x12\x16\n" +
 	"\x06volume\x18\x02 \x01(\fR\x06volume\x12\x10\n" +
-	"\x03lsn\x18\x03 \x01(\x04R\x03lsn\"\x83\x04\n" +
+	"\x03lsn\x18\x03 \x01(\x04R\x03lsn\"\xaa\x03\n" +
 	"\x0eCheckpointRoot\x12\x16\n" +
 	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
 	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x1d\n" +
@@ -1381,12 +1365,10 @@ const file_graft_proto_rawDesc = "" +
 	"\fchunk_sha256\x18\t \x01(\fR\vchunkSha256\x12\x1f\n" +
 	"\vchunk_pages\x18\n" +
 	" \x03(\rR\n" +
-	"chunkPages\x12.\n" +
-	"\x13bundle_frame_length\x18\v \x03(\rR\x11bundleFrameLength\x12\x16\n" +
-	"\x06bundle\x18\f \x01(\fR\x06bundle\x12'\n" +
-	"\x0fbundle_segments\x18\r \x01(\fR\x0ebundleSegments\x12\x1a\n" +
-	"\bfeatures\x18\x0e \x03(\rR\bfeatures\x12!\n" +
-	"\fchunk_leaves\x18\x0f \x03(\rR\vchunkLeaves\"\x9f\x01\n" +
+	"chunkPages\x12!\n" +
+	"\fchunk_leaves\x18\v \x03(\rR\vchunkLeaves\x12\x16\n" +
+	"\x06bundle\x18\f \x01(\fR\x06bundle\x12\x1a\n" +
+	"\bfeatures\x18\r \x03(\rR\bfeatures\"\x9f\x01\n" +
 	"\aSegment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05pages\x18\x02 \x01(\fR\x05pages\x12,\n" +

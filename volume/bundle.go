@@ -1,0 +1,197 @@
+package volume
+
+import (
+	"bytes"
+	"cmp"
+	"compress/flate"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"slices"
+
+	"graft/internal/sqlitefile"
+)
+
+// The bundle of a checkpoint is a DEFLATE stream of numbers and bytes, where a number
+// is a varint of package encoding/binary, without a sign:
+//
+//	number of pages n, number of Segments m
+//	m SegmentIDs of 16 bytes, no two equal
+//	for each page: page index less that of the page before, number of its Segment from 0
+//	the length of each of the seven streams that sqlitefile.Pack makes of the pages
+//	these streams, one after the other
+//
+// It is a help for readers. Whatever is bundled stands in its Segment as well.
+
+// BundledPage is a page that lies in a checkpoint itself, with the Segment whose
+// page it is.
+type BundledPage struct {
+	PageEntry
+	Segment SegmentID
+}
+
+const (
+	// maxBundle is how many pages a checkpoint bundles, at most.
+	maxBundle = 4096
+	// maxBundlePlain bounds a bundle before it is compressed: pages, which grow by
+	// a few bytes at most when they are taken apart, and 30 bytes for each.
+	maxBundlePlain = maxBundle * (PageSize + 64)
+)
+
+// Bundled gives page p if it is bundled.
+func (c *Checkpoint) Bundled(p PageIdx) (BundledPage, bool) {
+	i, ok := slices.BinarySearchFunc(c.Bundle, p, func(b BundledPage, p PageIdx) int { return cmp.Compare(b.Idx, p) })
+	if !ok {
+		return BundledPage{}, false
+	}
+	return c.Bundle[i], true
+}
+
+// encodeBundle gives nothing for no pages.
+func encodeBundle(bundle []BundledPage) ([]byte, error) {
+	if len(bundle) == 0 {
+		return nil, nil
+	}
+	var ids []byte
+	numbers := make(map[SegmentID]uint64)
+	var where []byte
+	pages := make([][]byte, len(bundle))
+	prev := PageIdx(0)
+	for i, b := range bundle {
+		n, ok := numbers[b.Segment]
+		if !ok {
+			n = uint64(len(numbers))
+			numbers[b.Segment] = n
+			ids = append(ids, b.Segment[:]...)
+		}
+		where = binary.AppendUvarint(binary.AppendUvarint(where, uint64(b.Idx-prev)), n)
+		pages[i], prev = b.Page[:], b.Idx
+	}
+	head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(len(bundle))), uint64(len(numbers)))
+	streams := sqlitefile.Pack(pages)
+	parts := [][]byte{head, ids, where}
+	for _, s := range streams {
+		parts = append(parts, binary.AppendUvarint(nil, uint64(len(s))))
+	}
+	return deflate(append(parts, streams[:]...)...)
+}
+
+// deflate compresses parts, one after the other.
+func deflate(parts ...[]byte) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.DefaultCompression)
+	for _, part := range parts {
+		if err == nil {
+			_, err = w.Write(part)
+		}
+	}
+	if err == nil {
+		err = w.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compress page index: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// inflate gives what was compressed, if that is at most so many bytes.
+func inflate(b []byte, most int) ([]byte, error) {
+	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), int64(most)+1))
+	if err == nil && len(plain) > most {
+		err = fmt.Errorf("more than %d bytes", most)
+	}
+	return plain, err
+}
+
+// decodeBundle reads what encodeBundle gave for a checkpoint of so many pages.
+func decodeBundle(b []byte, count PageCount) ([]BundledPage, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	plain, err := inflate(b, maxBundlePlain)
+	if err != nil {
+		return nil, fmt.Errorf("%w: bundle: %w", ErrCorrupt, err)
+	}
+	r := numberReader{b: plain}
+	n, m := r.next(), r.next()
+	if r.bad || n == 0 || n > maxBundle || m == 0 || m > n {
+		return nil, fmt.Errorf("%w: bundle of %d pages of %d segments", ErrCorrupt, n, m)
+	}
+	bundle, err := r.pages(int(n), int(m), count)
+	if err != nil {
+		return nil, err
+	}
+	var streams sqlitefile.Streams
+	var lengths [len(streams)]int
+	for i := range lengths {
+		lengths[i] = int(min(r.next(), maxBundlePlain))
+	}
+	for i := range streams {
+		streams[i] = r.cut(lengths[i])
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, fmt.Errorf("%w: bundle with %d bytes behind it", ErrCorrupt, len(r.b))
+	}
+	pages, err := sqlitefile.Unpack(streams, len(bundle), PageSize)
+	if err != nil {
+		return nil, fmt.Errorf("%w: bundle: %w", ErrCorrupt, err)
+	}
+	for i := range bundle {
+		bundle[i].Page = (*Page)(pages[i])
+	}
+	return bundle, nil
+}
+
+// pages reads which n pages of m Segments are bundled, without their bytes.
+func (r *numberReader) pages(n, m int, count PageCount) ([]BundledPage, error) {
+	ids := make([]SegmentID, m)
+	seen := make(map[SegmentID]bool, m)
+	for i := range ids {
+		id, err := SegmentIDFromBytes(r.cut(gidSize))
+		if err != nil || seen[id] {
+			return nil, fmt.Errorf("%w: bundle: segment %d is %s: %v", ErrCorrupt, i, id, err)
+		}
+		ids[i], seen[id] = id, true
+	}
+	bundle := make([]BundledPage, n)
+	prev, used := uint64(0), uint64(0)
+	for i := range bundle {
+		gap, number := r.next(), r.next()
+		if r.bad || gap == 0 || gap > uint64(count)-prev || number > used || number >= uint64(m) {
+			return nil, fmt.Errorf("%w: bundled page %d after page %d, of segment %d", ErrCorrupt, gap, prev, number)
+		}
+		prev, used = prev+gap, max(used, number+1)
+		bundle[i] = BundledPage{PageEntry{Idx: PageIdx(prev)}, ids[number]}
+	}
+	if used != uint64(m) {
+		return nil, fmt.Errorf("%w: bundle uses %d of %d segments", ErrCorrupt, used, m)
+	}
+	return bundle, nil
+}
+
+// numberReader reads numbers and bytes from the front of b. bad tells that there were
+// too few.
+type numberReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *numberReader) next() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *numberReader) cut(n int) []byte {
+	if n > len(r.b) {
+		r.bad = true
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}

@@ -1,0 +1,130 @@
+package volume
+
+import (
+	"encoding/binary"
+	"errors"
+	"runtime"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func TestBundleRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bundle := drawBundle(t, 1<<32-1)
+		b, err := encodeBundle(bundle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeBundle(b, 1<<32-1)
+		if err != nil || !equalBundles(got, bundle) {
+			t.Fatalf("%d pages of %d come out, %v", len(got), len(bundle), err)
+		}
+		last := PageCount(bundle[len(bundle)-1].Idx)
+		if got, err := decodeBundle(b, last-1); !errors.Is(err, ErrCorrupt) || got != nil {
+			t.Fatalf("page %d is bundled in a checkpoint of one page less, %v", last, err)
+		}
+	})
+	if b, err := encodeBundle(nil); b != nil || err != nil {
+		t.Errorf("no pages take %d bytes, %v", len(b), err)
+	}
+}
+
+// plainBundle is a bundle of two pages before it is compressed, and deflated is one
+// after.
+func plainBundle(tb testing.TB) []byte {
+	tb.Helper()
+	b, err := encodeBundle([]BundledPage{{PageEntry{1, textPage(1)}, someSegment}, {PageEntry{7, textPage(7)}, otherSegment}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	plain, err := inflate(b, maxBundlePlain)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return plain
+}
+
+func deflated(tb testing.TB, parts ...[]byte) []byte {
+	tb.Helper()
+	b, err := deflate(parts...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func TestDecodeBundleRefusesWhatCannotBe(t *testing.T) {
+	good := plainBundle(t)
+	if got, err := decodeBundle(deflated(t, good), 7); err != nil || len(got) != 2 {
+		t.Fatalf("%d pages, %v", len(got), err)
+	}
+	for i := range good {
+		if got, err := decodeBundle(deflated(t, good[:i]), 7); !errors.Is(err, ErrCorrupt) || got != nil {
+			t.Fatalf("cut off at %d of %d bytes: %v", i, len(good), err)
+		}
+	}
+	const where = 2 + 2*gidSize // gap and segment of each page
+	for name, change := range map[string]func(b []byte) []byte{
+		"a byte more":         func(b []byte) []byte { return append(b, 0) },
+		"no pages":            func(b []byte) []byte { b[0] = 0; return b },
+		"no segments":         func(b []byte) []byte { b[1] = 0; return b },
+		"more segments":       func(b []byte) []byte { b[1] = 3; return b },
+		"no segment":          func(b []byte) []byte { b[2] = 0; return b },
+		"a segment twice":     func(b []byte) []byte { copy(b[2+gidSize:], b[2:2+gidSize]); return b },
+		"page 0":              func(b []byte) []byte { b[where] = 0; return b },
+		"a page twice":        func(b []byte) []byte { b[where+2] = 0; return b },
+		"a page past the end": func(b []byte) []byte { b[where+2] = 7; return b },
+		"segments swapped":    func(b []byte) []byte { b[where+1] = 1; return b },
+		"a segment unused":    func(b []byte) []byte { b[where+3] = 0; return b },
+		"a segment too high":  func(b []byte) []byte { b[where+3] = 2; return b },
+		"a longer stream":     func(b []byte) []byte { b[where+4]++; return b },
+		"a shorter stream":    func(b []byte) []byte { b[where+4]--; return b },
+		"a stream of 2^63": func(b []byte) []byte {
+			return slices.Concat(b[:where+4], binary.AppendUvarint(nil, 1<<63), b[where+5:])
+		},
+	} {
+		if got, err := decodeBundle(deflated(t, change(slices.Clone(good))), 7); !errors.Is(err, ErrCorrupt) || got != nil {
+			t.Errorf("%s: %d pages, %v", name, len(got), err)
+		}
+	}
+}
+
+// TestDecodeBundleBoundsItsMemory has many pages of zeros in few bytes.
+func TestDecodeBundleBoundsItsMemory(t *testing.T) {
+	for _, n := range []int{maxBundle + 1, 10 * maxBundle} {
+		head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(n)), 1)
+		b := deflated(t, head, someSegment[:], make([]byte, n*PageSize))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got, err := decodeBundle(b, 1<<32-1)
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, ErrCorrupt) || got != nil {
+			t.Errorf("%d pages: %v", n, err)
+		}
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(8*maxBundlePlain); got > most {
+			t.Errorf("%d pages in %d bytes take %d bytes, more than %d", n, len(b), got, most)
+		}
+	}
+}
+
+func FuzzDecodeBundle(f *testing.F) {
+	f.Add(plainBundle(f))
+	f.Fuzz(func(t *testing.T, plain []byte) {
+		bundle, err := decodeBundle(deflated(t, plain), 1<<20)
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) || bundle != nil {
+				t.Fatalf("%d pages and another error: %v", len(bundle), err)
+			}
+			return
+		}
+		b, err := encodeBundle(bundle)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := decodeBundle(b, 1<<20); err != nil || !equalBundles(again, bundle) {
+			t.Fatalf("%d pages come out again of %d, %v", len(again), len(bundle), err)
+		}
+	})
+}
