@@ -92,20 +92,27 @@ func (s *Store) getIn(key, buf []byte) ([]byte, error) {
 func (s *Store) getBadger(key []byte) ([]byte, error) { return s.getBadgerIn(key, nil) }
 
 // getBadgerIn is getBadger that reads into buf, if that is long enough.
-func (s *Store) getBadgerIn(key, buf []byte) (value []byte, err error) {
+func (s *Store) getBadgerIn(key, buf []byte) ([]byte, error) {
+	v, err := s.find(key, buf)
+	return v.value, err
+}
+
+// find reads a value from Badger, which the caller owns and holds open, into buf,
+// if that is long enough.
+func (s *Store) find(key, buf []byte) (v found, err error) {
 	if s.poison.stuck.Load() {
-		return nil, s.poison.err()
+		return found{}, s.poison.err()
 	}
 	for range readTries {
-		value, err = s.tryBadger(key, buf)
-		if err == nil && len(value) > 0 || errors.Is(err, ErrNotFound) {
-			return value, err
+		v, err = s.tryBadger(key, buf)
+		if err == nil && len(v.value) > 0 || errors.Is(err, ErrNotFound) {
+			return v, err
 		}
 	}
 	if err == nil {
 		err = readError(key, errors.New("empty value"))
 	}
-	return nil, err
+	return found{}, err
 }
 
 // readTries is how often a value is looked for that cannot be read. Badger removes
@@ -115,18 +122,19 @@ func (s *Store) getBadgerIn(key, buf []byte) (value []byte, err error) {
 const readTries = 4
 
 // tryBadger reads a value once.
-func (s *Store) tryBadger(key, buf []byte) (value []byte, err error) {
-	err = s.reads.view(s.db, func(txn *badger.Txn) error {
+func (s *Store) tryBadger(key, buf []byte) (v found, err error) {
+	v.epoch, err = s.reads.view(s.db, func(txn *badger.Txn) error {
 		item, err := txn.Get(key)
 		if s.opts.midRead != nil {
 			s.opts.midRead()
 		}
 		if err == nil {
-			value, err = item.ValueCopy(buf)
+			v.item = item
+			v.value, err = item.ValueCopy(buf)
 		}
 		return readError(key, err)
 	})
-	return value, err
+	return v, err
 }
 
 // has tells whether a key has a value, which it does not read.
@@ -141,7 +149,7 @@ func (s *Store) has(key []byte) (bool, error) {
 	if s.poison.stuck.Load() {
 		return false, s.poison.err()
 	}
-	err := s.reads.view(s.db, func(txn *badger.Txn) error {
+	_, err := s.reads.view(s.db, func(txn *badger.Txn) error {
 		_, err := txn.Get(key)
 		return readError(key, err)
 	})

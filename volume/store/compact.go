@@ -65,6 +65,7 @@ func (s *Store) collect() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.reads.renew()
+	defer s.reads.renew() // for the places
 	return errors.Join(s.db.RunValueLogGC(discardRatio), s.poison.err())
 }
 

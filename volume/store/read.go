@@ -152,8 +152,8 @@ func (s *Store) PageIn(id volume.SegmentID, p volume.PageIdx, buf *volume.Page) 
 		return nil, false, err
 	}
 	defer s.use.release()
-	ref, key := PageRef{id, p}, keyPage(id, p)
-	if o, ok := s.overlay.get(key); ok && o.value != nil {
+	ref := PageRef{id, p}
+	if o, ok := s.overlay.get(keyPage(id, p)); ok && o.value != nil {
 		page, err := pageOf(o.value, nil)
 		return page, true, err
 	}
@@ -161,24 +161,37 @@ func (s *Store) PageIn(id volume.SegmentID, p volume.PageIdx, buf *volume.Page) 
 	if page, ok := s.cache.get(ref); ok {
 		return page, true, nil
 	}
-	page, err = pageOf(s.getBadgerIn(key, bytesOf(buf)))
+	if page := s.readPlace(ref, buf); page != nil {
+		s.keep(ref, page, buf, found{})
+		return page, false, nil
+	}
+	v, err := s.find(keyPage(id, p), bytesOf(buf))
 	if errors.Is(err, ErrNotFound) {
-		page, err = s.loadAlias(ref, buf)
+		v, err = s.loadAlias(ref, buf)
 	}
 	if errors.Is(err, ErrNotFound) {
 		return nil, false, ErrNotFound
 	}
+	page, err = pageOf(v.value, err)
 	if err != nil {
 		return nil, false, fmt.Errorf("read page %d of segment %s: %w", p, id, err)
 	}
-	if s.cache.wants(ref) {
-		kept := page
-		if page == buf {
-			kept = volume.CopyPage(buf[:])
-		}
-		s.cache.put(ref, kept)
-	}
+	s.keep(ref, page, buf, v)
 	return page, false, nil
+}
+
+// keep puts a page that was read, maybe in buf, into the page cache if that wants
+// it, or else remembers its place, if that is new.
+func (s *Store) keep(ref PageRef, page, buf *volume.Page, v found) {
+	switch {
+	case s.cache.wants(ref):
+		if page == buf {
+			page = volume.CopyPage(buf[:])
+		}
+		s.cache.put(ref, page)
+	case v.item != nil:
+		s.places.put(ref, v)
+	}
 }
 
 // loadPage reads the page that is stored under a key, in buf if it can.
@@ -206,15 +219,21 @@ func pageOf(b []byte, err error) (*volume.Page, error) {
 }
 
 // loadAlias reads a page of a remote Segment that is stored under a local one.
-func (s *Store) loadAlias(ref PageRef, buf *volume.Page) (*volume.Page, error) {
-	alias, found, err := s.alias(ref)
+func (s *Store) loadAlias(ref PageRef, buf *volume.Page) (found, error) {
+	alias, ok, err := s.alias(ref)
 	if err != nil {
-		return nil, err
+		return found{}, err
 	}
-	if !found {
-		return nil, ErrNotFound
+	if !ok {
+		return found{}, ErrNotFound
 	}
-	return s.loadPage(keyPage(alias.Segment, alias.Idx), buf)
+	key := keyPage(alias.Segment, alias.Idx)
+	if o, ok := s.overlay.get(key); !ok {
+		return s.find(key, bytesOf(buf))
+	} else if o.value != nil {
+		return found{value: o.value}, nil
+	}
+	return found{}, ErrNotFound
 }
 
 // alias gives the place of a page of a remote Segment that is stored under a

@@ -2,6 +2,7 @@ package store
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -11,27 +12,29 @@ import (
 // up, so that reads see every write that has returned, and Badger is not kept
 // from forgetting what was deleted.
 type readTxns struct {
+	epoch atomic.Uint64 // goes up with each write, under mu
+
 	mu struct {
 		sync.Mutex
-		epoch uint64 // goes up with each write
-		free  []*badger.Txn
+		free []*badger.Txn
 	}
 }
 
 // maxFreeTxns is how many transactions are kept.
 const maxFreeTxns = 8
 
-// view runs fn in a read transaction that sees every write that has returned.
-func (r *readTxns) view(db *badger.DB, fn func(*badger.Txn) error) error {
+// view runs fn in a read transaction that sees every write that has returned, and
+// gives its epoch.
+func (r *readTxns) view(db *badger.DB, fn func(*badger.Txn) error) (epoch uint64, err error) {
 	txn, epoch := r.take()
 	if txn == nil {
 		txn = db.NewTransaction(false)
 	}
-	err := fn(txn)
+	err = fn(txn)
 	if !r.giveBack(txn, epoch) {
 		txn.Discard()
 	}
-	return err
+	return epoch, err
 }
 
 func (r *readTxns) take() (txn *badger.Txn, epoch uint64) {
@@ -40,13 +43,13 @@ func (r *readTxns) take() (txn *badger.Txn, epoch uint64) {
 	if n := len(r.mu.free); n > 0 {
 		txn, r.mu.free = r.mu.free[n-1], r.mu.free[:n-1]
 	}
-	return txn, r.mu.epoch
+	return txn, r.epoch.Load()
 }
 
 func (r *readTxns) giveBack(txn *badger.Txn, epoch uint64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if epoch != r.mu.epoch || len(r.mu.free) == maxFreeTxns {
+	if epoch != r.epoch.Load() || len(r.mu.free) == maxFreeTxns {
 		return false
 	}
 	r.mu.free = append(r.mu.free, txn)
@@ -59,7 +62,7 @@ func (r *readTxns) renew() {
 	r.mu.Lock()
 	free := r.mu.free
 	r.mu.free = nil
-	r.mu.epoch++
+	r.epoch.Add(1)
 	r.mu.Unlock()
 	for _, txn := range free {
 		txn.Discard()

@@ -42,7 +42,8 @@ const DefaultCacheSize = 32 << 20
 
 // Options are the settings of a Store. The zero value is the default.
 type Options struct {
-	// CacheSize bounds the page cache, in bytes of pages.
+	// CacheSize bounds the page cache, in bytes: of pages, and of places in Badger
+	// of others.
 	CacheSize int64
 
 	// Quota bounds the pages that StageFetched stores, in bytes of pages. Zero:
@@ -109,6 +110,7 @@ type Store struct {
 	journal *journal.Journal
 
 	cache    *pageCache
+	places   *places
 	segments segmentCache
 	fetched  fetched
 	overlay  overlay
@@ -152,7 +154,9 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if err := checkFormat(filesys.Dir(dir)); err != nil {
 		return nil, err
 	}
-	if s.cache, err = newPageCache(s.opts.CacheSize); err != nil {
+	forPlaces := s.opts.CacheSize / placesShare
+	s.places = newPlaces(forPlaces)
+	if s.cache, err = newPageCache(s.opts.CacheSize - forPlaces); err != nil {
 		return nil, err
 	}
 	if err := s.checkReserve(0, openReserve); err != nil {
