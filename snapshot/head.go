@@ -97,8 +97,10 @@ func (h *Head) stateLocked() State {
 
 // Reader reads the newest Snapshot. The caller closes it.
 func (h *Head) Reader() *Reader {
-	_, r := h.Pin()
-	return r
+	r := &Reader{head: h} // made before the lock, which all who read ask for
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.readNewestLocked(r)
 }
 
 // Pin gives the state of the Graft now together with a Reader of its Snapshot,
@@ -116,15 +118,18 @@ func (h *Head) pinLocked(s *Snapshot) *Reader {
 	return &Reader{head: h, snap: s}
 }
 
-// newestLocked gives a Reader of the newest Snapshot. That of a deleted Graft is
-// closed: its pages may be gone.
-func (h *Head) newestLocked() *Reader {
-	if h.mu.deleted {
-		r := &Reader{head: h, snap: h.mu.snap}
+// newestLocked gives a Reader of the newest Snapshot, as readNewestLocked does.
+func (h *Head) newestLocked() *Reader { return h.readNewestLocked(&Reader{head: h}) }
+
+// readNewestLocked has r, which is new, read the newest Snapshot. That of a deleted
+// Graft is closed: its pages may be gone.
+func (h *Head) readNewestLocked(r *Reader) *Reader {
+	if r.snap = h.mu.snap; h.mu.deleted {
 		r.closed.Store(true)
 		return r
 	}
-	return h.pinLocked(h.mu.snap)
+	r.snap.readers++
+	return r
 }
 
 func (h *Head) pin(s *Snapshot) *Reader {
