@@ -1,0 +1,7 @@
+//go:build !graft_wasm2go
+
+package main
+
+const engine = "wazero"
+
+var engineFlags []string
