@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"driver":                   {"vfs", "."},
 	"grafttest":                {"driver", "."},
 	"examples/...":             {".", "driver", "vfs", "objstore/...", "volume", "snapshot", "sync"},
+	"examples/mobile/demo":     {"examples/mobile"},
 	"internal/...":             {"internal/..."},
 }
 
