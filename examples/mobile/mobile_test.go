@@ -1,0 +1,256 @@
+package mobile
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// device opens the database of a device of its own.
+func device(t *testing.T, bucket string) *Database {
+	t.Helper()
+	d, err := Open(t.TempDir(), "main", bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func execute(t *testing.T, d *Database, statement string, args *Args) int64 {
+	t.Helper()
+	n, err := d.Execute(statement, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// all gives the rows of a query, with bars between columns.
+func all(t *testing.T, d *Database, query string) string {
+	t.Helper()
+	rows, err := d.Query(query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var text []string
+	for {
+		more, err := rows.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !more {
+			return strings.Join(text, "\n")
+		}
+		var row []string
+		for i := range rows.Columns() {
+			v, err := rows.Text(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			row = append(row, v)
+		}
+		text = append(text, strings.Join(row, "|"))
+	}
+}
+
+// steps is a Listener that notes what it hears, and ends the operation once it is told to.
+type steps struct {
+	mu    sync.Mutex
+	heard []string
+	end   bool
+}
+
+func (s *steps) Progress(operation, phase string, bytes, total int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.heard = append(s.heard, operation+" "+phase)
+	return !s.end
+}
+
+func (s *steps) last() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.heard) == 0 {
+		return ""
+	}
+	return s.heard[len(s.heard)-1]
+}
+
+func TestValues(t *testing.T) {
+	d := device(t, "")
+	args := NewArgs()
+	args.AddNull()
+	args.AddInteger(-7)
+	args.AddReal(0.5)
+	args.AddText("snow ☃")
+	blob := []byte{0, 1, 2}
+	args.AddBytes(blob)
+	blob[0] = 9 // gomobile takes it back
+	execute(t, d, "CREATE TABLE t(a, b, c, d, e)", nil)
+	if n := execute(t, d, "INSERT INTO t VALUES (?, ?, ?, ?, ?)", args); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+	rows, err := d.Query("SELECT * FROM t", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	if more, err := rows.Next(); !more || err != nil {
+		t.Fatal(more, err)
+	}
+	null, err := rows.IsNull(0)
+	if !null || err != nil {
+		t.Error("NULL:", null, err)
+	}
+	if v, err := rows.Integer(1); v != -7 || err != nil {
+		t.Error("integer:", v, err)
+	}
+	if v, err := rows.Real(2); v != 0.5 || err != nil {
+		t.Error("real:", v, err)
+	}
+	if v, err := rows.Text(3); v != "snow ☃" || err != nil {
+		t.Error("text:", v, err)
+	}
+	if v, err := rows.Bytes(4); !bytes.Equal(v, []byte{0, 1, 2}) || err != nil {
+		t.Error("bytes:", v, err)
+	}
+	if name, err := rows.Column(3); name != "d" || err != nil {
+		t.Error("column:", name, err)
+	}
+	if _, err := rows.Text(5); err == nil {
+		t.Error("there is a sixth column")
+	}
+	if _, err := rows.Integer(3); err == nil {
+		t.Error("a text is a number")
+	}
+	if more, err := rows.Next(); more || err != nil {
+		t.Error("a second row:", err)
+	}
+}
+
+func TestTwoDevices(t *testing.T) {
+	bucket := "mem://" + t.Name()
+	a, b := device(t, bucket), device(t, bucket)
+	execute(t, a, "CREATE TABLE t(a)", nil)
+	var heard steps
+	if n, err := a.Push(&heard); n != 1 || err != nil || heard.last() != "push done" {
+		t.Fatal(n, err, heard.last())
+	}
+	volume, err := a.RemoteVolume()
+	if err != nil || volume == "" {
+		t.Fatal(volume, err)
+	}
+	if err := b.Clone(volume, &heard); err != nil || heard.last() != "clone done" {
+		t.Fatal(err, heard.last())
+	}
+	execute(t, a, "INSERT INTO t VALUES ('from a')", nil)
+	if s, err := a.Status(); err != nil || s.Unpushed != 1 || s.Behind != 0 || s.Text == "" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, err := a.Push(nil); err != nil {
+		t.Fatal(err)
+	}
+	if moved, err := b.Pull(nil); !moved || err != nil {
+		t.Fatal(moved, err)
+	}
+	if _, err := b.Download(&heard); err != nil || heard.last() != "hydrate done" {
+		t.Fatal(err, heard.last())
+	}
+	if got := all(t, b, "SELECT a FROM t"); got != "from a" {
+		t.Errorf("b has %q", got)
+	}
+}
+
+func TestBothSidesMoved(t *testing.T) {
+	bucket := "mem://" + t.Name()
+	a, b := device(t, bucket), device(t, bucket)
+	execute(t, a, "CREATE TABLE t(a)", nil)
+	if _, err := a.Push(nil); err != nil {
+		t.Fatal(err)
+	}
+	volume, err := a.RemoteVolume()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Clone(volume, nil); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, a, "INSERT INTO t VALUES ('a')", nil)
+	execute(t, b, "INSERT INTO t VALUES ('b')", nil)
+	if _, err := a.Push(nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Push(nil); Kind(err) != KindDiverged {
+		t.Fatal(err)
+	}
+	if backup, err := b.Reset(nil); backup == "" || err != nil {
+		t.Fatal(backup, err)
+	}
+	if got := all(t, b, "SELECT a FROM t"); got != "a" {
+		t.Errorf("b has %q", got)
+	}
+}
+
+func TestAListenerEndsAnOperation(t *testing.T) {
+	bucket := "mem://" + t.Name()
+	a := device(t, bucket)
+	execute(t, a, "CREATE TABLE t(a)", nil)
+	if _, err := a.Push(nil); err != nil {
+		t.Fatal(err)
+	}
+	volume, err := a.RemoteVolume()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The operation does not wait for its Listener: a quick one may be over before.
+	b := device(t, bucket)
+	if err := b.Clone(volume, &steps{end: true}); err != nil && Kind(err) != KindCancelled {
+		t.Error(err)
+	}
+	ctx, stop := listening(&steps{end: true})
+	defer stop()
+	if _, err := b.graft.Fetch(ctx); err != nil && Kind(err) != KindCancelled {
+		t.Error(err)
+	}
+	if Kind(ctx.Err()) != KindCancelled {
+		t.Error("it was heard, and goes on")
+	}
+}
+
+func TestKinds(t *testing.T) {
+	d, other := device(t, "mem://"+t.Name()), device(t, "mem://other")
+	execute(t, other, "CREATE TABLE t(a)", nil)
+	if _, err := other.Push(nil); err != nil {
+		t.Fatal(err)
+	}
+	volume, err := other.RemoteVolume()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		want string
+		err  error
+	}{
+		{KindNone, nil},
+		{KindNoVolume, d.Clone(volume, nil)},
+		{KindOther, d.Clone("no name", nil)},
+		{KindOther, second(d.Execute("SELECT", nil))},
+	} {
+		if got := Kind(c.err); got != c.want {
+			t.Errorf("%v is %q, want %q", c.err, got, c.want)
+		}
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "x"), "", ""); Kind(err) != KindOther {
+		t.Error("no tag:", err)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
