@@ -14,6 +14,7 @@ require (
 	github.com/aws/smithy-go v1.28.1 // objstore/s3
 	github.com/cockroachdb/datadriven v1.0.3 // tests: data files
 	github.com/dgraph-io/badger/v4 v4.9.6 // volume/store
+	github.com/dgraph-io/ristretto/v2 v2.4.2 // volume/store: what Badger maps files with; s390x needs v2.4.1
 	github.com/dustin/go-humanize v1.0.1 // vfs: sizes in texts
 	github.com/gofrs/flock v0.13.1 // volume/store: one process for each directory
 	github.com/johannesboyne/gofakes3 v1.2.0 // tests of objstore/s3
@@ -64,7 +65,6 @@ require (
 	github.com/bits-and-blooms/bitset v1.24.4 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cncf/xds/go v0.0.0-20260202195803-dba9d589def2 // indirect
-	github.com/dgraph-io/ristretto/v2 v2.2.0 // indirect
 	github.com/envoyproxy/go-control-plane/envoy v1.39.0 // indirect
 	github.com/envoyproxy/protoc-gen-validate v1.3.3 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect

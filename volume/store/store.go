@@ -154,6 +154,9 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if err := checkFormat(filesys.Dir(dir)); err != nil {
 		return nil, err
 	}
+	if err := checkMapping(dir); err != nil {
+		return nil, err
+	}
 	forPlaces := s.opts.CacheSize / placesShare
 	s.places = newPlaces(forPlaces)
 	if s.cache, err = newPageCache(s.opts.CacheSize - forPlaces); err != nil {
