@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,15 +11,31 @@ import (
 	"graft/volume"
 )
 
-// The file FORMAT says what the directory is: the line below, with the version
-// of the layout of the directory, of the keys of keys.go and of the records
-// in them. It is written before anything else, and replaced as a whole.
+// The file FORMAT says what the directory is: the line that formatText gives, with
+// the version of the layout of the directory, of the keys of keys.go and of the
+// records in them. It is written before anything else, and replaced as a whole.
+//
+// Badger has numbers in the machine's byte order in its tables and pointers, so
+// that a directory can be opened by machines of one byte order alone. That of
+// big-endian ones says so.
 const (
 	formatFile = "FORMAT"
-	formatLine = "graft data directory, format %d\n"
+	formatLine = "graft data directory, format %d%s\n"
 
 	formatVersion = 1
 )
+
+// formatText gives the content of FORMAT.
+func formatText(version int, big bool) string {
+	order := ""
+	if big {
+		order = ", big endian"
+	}
+	return fmt.Sprintf(formatLine, version, order)
+}
+
+// bigEndian is whether this machine has the most significant byte first.
+var bigEndian = binary.NativeEndian.Uint16([]byte{0, 1}) == 1
 
 // checkFormat marks an empty directory with the format version, and refuses
 // one of another.
@@ -30,14 +47,25 @@ func checkFormat(files filesys.FS) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", formatFile, err)
 	}
-	var version int
-	if n, err := fmt.Sscanf(string(b), formatLine, &version); n != 1 || err != nil || fmt.Sprintf(formatLine, version) != string(b) {
+	version, big, ok := parseFormat(string(b))
+	switch {
+	case !ok:
 		return corruptf("%s is not that of a graft data directory", formatFile)
-	}
-	if version != formatVersion {
+	case version != formatVersion:
 		return fmt.Errorf("%w: %s says %d instead of %d", volume.ErrVersion, formatFile, version, formatVersion)
+	case big != bigEndian:
+		return fmt.Errorf("%w: the directory was written by a machine of the other byte order: clone from the bucket", volume.ErrVersion)
 	}
 	return nil
+}
+
+// parseFormat reads what formatText gave.
+func parseFormat(text string) (version int, big, ok bool) {
+	if n, err := fmt.Sscanf(text, "graft data directory, format %d", &version); n != 1 || err != nil {
+		return 0, false, false
+	}
+	big = text == formatText(version, true)
+	return version, big, big || text == formatText(version, false)
 }
 
 // writeFormat replaces FORMAT: whole or not at all.
@@ -55,7 +83,7 @@ func writeFormat(files filesys.FS) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(fmt.Appendf(nil, formatLine, formatVersion), 0)
+	_, err = f.WriteAt([]byte(formatText(formatVersion, bigEndian)), 0)
 	if err == nil {
 		err = f.Sync()
 	}

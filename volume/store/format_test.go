@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -20,7 +19,7 @@ var formatWorlds = map[string]func() *crashfs.FS{
 	},
 	"marked": func() *crashfs.FS {
 		files := crashfs.New()
-		files.SetContent(formatFile, fmt.Appendf(nil, formatLine, formatVersion))
+		files.SetContent(formatFile, []byte(formatText(formatVersion, bigEndian)))
 		return files
 	},
 }
@@ -38,7 +37,7 @@ func checkMarked(t *testing.T, files *crashfs.FS, durable bool) {
 		}
 		files = files.Crash(rand.New(rand.NewPCG(1, 1)))
 		got := files.Content(formatFile)
-		if durable && got == nil || got != nil && string(got) != fmt.Sprintf(formatLine, formatVersion) {
+		if durable && got == nil || got != nil && string(got) != formatText(formatVersion, bigEndian) {
 			t.Fatalf("%s is %q after a power cut", formatFile, got)
 		}
 	}
@@ -108,6 +107,21 @@ func TestFormatErrorIsNoVerdict(t *testing.T) {
 		files.SetHook(nil)
 		if err := checkFormat(files); !errors.Is(err, volume.ErrVersion) {
 			t.Errorf("%s: afterwards: %v", kind, err)
+		}
+	}
+}
+
+// TestFormatOfTheOtherByteOrder: Badger would take it for damage.
+func TestFormatOfTheOtherByteOrder(t *testing.T) {
+	files := crashfs.New()
+	files.SetContent(formatFile, []byte(formatText(formatVersion, !bigEndian)))
+	if err := checkFormat(files); !errors.Is(err, volume.ErrVersion) || errors.Is(err, volume.ErrCorrupt) {
+		t.Error(err)
+	}
+	for _, text := range []string{"graft data directory, format 1", "graft data directory, format 1, little endian\n", "graft data directory, format 1\n\n"} {
+		files.SetContent(formatFile, []byte(text))
+		if err := checkFormat(files); !errors.Is(err, volume.ErrCorrupt) {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
