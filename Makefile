@@ -3,6 +3,10 @@
 GO        ?= go
 STATIC     = $(GO) tool -modfile=tools.mod staticcheck
 TARGETS    = linux/amd64 linux/arm64 windows/amd64 darwin/arm64 android/arm64
+CROSS      = linux/amd64 linux/arm64 linux/arm linux/386 linux/riscv64 linux/ppc64le linux/s390x linux/loong64 \
+	windows/amd64 windows/arm64 windows/386 darwin/amd64 darwin/arm64 \
+	freebsd/amd64 freebsd/arm64 netbsd/amd64 openbsd/amd64 android/arm64 js/wasm wasip1/wasm
+EMULATED   = linux/386 linux/arm linux/arm64 linux/s390x
 FUZZTIME  ?= 5s
 WASM2GO    = -tags graft_wasm2go
 
@@ -15,7 +19,7 @@ VERSITY        = github.com/versity/versitygw/cmd/versitygw@v1.8.0
 GCS            = github.com/fsouza/fake-gcs-server@v1.56.1
 AZURITE        = azurite@3.37.0
 
-.PHONY: check format vet staticcheck tidy test race wasm2go toxic orm fuzz bench cross servers servers-clouds generate generated rename
+.PHONY: check format vet staticcheck tidy test race wasm2go toxic orm fuzz bench cross platforms servers servers-clouds generate generated rename
 
 check: format vet staticcheck tidy cross test race wasm2go toxic orm fuzz bench generated
 
@@ -100,6 +104,20 @@ cross:
 		echo "build $$t"; \
 		CGO_ENABLED=0 GOOS=$${t%/*} GOARCH=$${t#*/} $(GO) build ./... || exit 1; \
 	done
+	GRAFT_CROSS=1 $(GO) test -count=1 -run '^TestTypes$$' ./internal/platform
+
+# Tests on other processors, by qemu-user where this one cannot run them. A program there cannot start itself: -skip.
+platforms:
+	@for t in $(EMULATED); do \
+		arch=$${t#*/}; qemu=$$arch; [ $$arch != arm64 ] || qemu=aarch64; run="-exec qemu-$$qemu-static"; \
+		if [ $$arch = 386 ]; then run=; elif ! command -v qemu-$$qemu-static >/dev/null; then \
+			echo "skipped: $$t: qemu-$$qemu-static is not installed (Debian's qemu-user-static has it)"; continue; \
+		fi; \
+		echo "test $$t"; \
+		CGO_ENABLED=0 GOARCH=$$arch $(GO) test $$run -short -timeout 30m -skip 'Kill|OfProcesses|NamesTheProcess' \
+			./volume/... ./snapshot ./objstore || exit 1; \
+	done
+	GRAFT_PLATFORMS=1 $(GO) test -count=1 -timeout 30m -run '^TestExchange$$' -v ./internal/platform
 
 # Go code of volume/graft.proto.
 generate:
