@@ -12,7 +12,7 @@ import (
 
 const (
 	// A checkpoint bundles pages of about one part in bundleShare of its Volume, and
-	// of minBundle to maxBundle bytes, compressed (docs/adr/0019).
+	// of minBundle to maxBundle bytes, compressed (docs/adr/0021).
 	bundleShare = 1500
 	minBundle   = 64 << 10
 	maxBundle   = 768 << 10
