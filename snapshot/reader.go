@@ -73,8 +73,8 @@ func (r *Reader) SameContent(o *Reader) bool {
 func (r *Reader) SameGraft(o *Reader) bool { return r.head == o.head }
 
 // Page gives page p, which is shared and must not be changed. A page that was
-// never written is zeros. A page that is not stored here is fetched; ctx bounds
-// that. A page outside the page count is an error, and so is one that the
+// never written is zeros. A page that is not stored here is fetched, and so is one
+// that the bucket has and that is damaged here; ctx bounds that. A page outside the page count is an error, and so is one that the
 // Snapshot names and that cannot be had: ErrCorrupt when it should be here.
 func (r *Reader) Page(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
 	return r.pageIn(ctx, p, nil)
@@ -119,6 +119,8 @@ func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page)
 	case err == nil:
 		r.count(ctx, meter.Local)
 		return page, nil
+	case errors.Is(err, volume.ErrCorrupt):
+		return r.mend(ctx, id, p, err)
 	case !errors.Is(err, store.ErrNotFound):
 		return nil, err
 	}
@@ -129,6 +131,19 @@ func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page)
 	if err != nil {
 		return nil, fmt.Errorf("read page %d: %w", p, err)
 	}
+	r.count(ctx, meter.Fetched)
+	return page, nil
+}
+
+// mend gives page p of Segment id, whose copy here is damaged, as the bucket has it.
+// What was fetched takes the place of the copy, so that this is said once. A page
+// that the bucket has not keeps the damage.
+func (r *Reader) mend(ctx context.Context, id volume.SegmentID, p volume.PageIdx, damage error) (*volume.Page, error) {
+	page, err := r.head.heads.remote.Page(ctx, r.snap.base, id, p)
+	if err != nil {
+		return nil, fmt.Errorf("read page %d: %w; and as the bucket has it: %w", p, damage, err)
+	}
+	r.head.log.Warn("page was damaged in the local store and is fetched again", "segment", id, "page", p, "error", damage)
 	r.count(ctx, meter.Fetched)
 	return page, nil
 }

@@ -24,6 +24,7 @@ type machine struct {
 	t      *testing.T
 	dir    string
 	quota  int64 // bytes of fetched pages; zero: any
+	log    *slog.Logger
 	store  *store.Store
 	heads  *snapshot.Heads
 	remote *graftsync.Remote
@@ -57,7 +58,7 @@ func newCache(t *testing.T, bucket *faultbucket.Bucket, pages int) *machine {
 // newMachineOn is newMachine for a bucket that is seen in another way, with a quota.
 func newMachineOn(t *testing.T, blob *blob.Bucket, quota int64) *machine {
 	t.Helper()
-	m := &machine{t: t, dir: t.TempDir(), quota: quota}
+	m := &machine{t: t, dir: t.TempDir(), quota: quota, log: slog.New(slog.DiscardHandler)}
 	m.open(blob)
 	m.head = m.heads.New("main")
 	t.Cleanup(m.close)
@@ -79,11 +80,11 @@ func newPair(t *testing.T, text string) (bucket *faultbucket.Bucket, a, b *machi
 func (m *machine) open(blob *blob.Bucket) {
 	m.t.Helper()
 	var err error
-	m.heads = snapshot.NewHeads(slog.New(slog.DiscardHandler))
+	m.heads = snapshot.NewHeads(m.log)
 	if m.store, err = store.Open(m.dir, store.Options{Live: m.heads.Live, Quota: m.quota}); err != nil {
 		m.t.Fatal(err)
 	}
-	m.remote = graftsync.NewRemote(objstore.New(blob), m.store, slog.New(slog.DiscardHandler))
+	m.remote = graftsync.NewRemote(objstore.New(blob), m.store, m.log)
 	m.heads.Start(m.store, m.remote)
 }
 

@@ -3,10 +3,12 @@ package sync_test
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -140,26 +142,88 @@ func damagedChunk(t *testing.T, maxEmbedded int) {
 	}
 }
 
+// A page that is damaged here and that the bucket has is fetched again, once, and
+// takes the place of what was damaged.
+func TestADamagedPageIsFetchedAgain(t *testing.T) {
+	bucket, a, b := newPair(t, "base")
+	a.commit("many", many...)
+	a.must(a.push())
+	b.must(b.pull())
+	b.wantContent(repeat("many")...)
+	for name, m := range map[string]*machine{"fetched": b, "pushed from here": a} {
+		t.Run(name, func(t *testing.T) {
+			defer func(outer *testing.T) { m.t = outer }(m.t)
+			m.t = t
+			var said bytes.Buffer
+			m.log = slog.New(slog.NewTextHandler(&said, nil))
+			m.reopen(bucket) // it forgets what it has read
+			flipInStore(t, m, pageOf("many", 40)[:])
+			bucket.Fail(func(faultbucket.Request) error { return errLost }, nil)
+			_, err := m.tryContent()
+			m.wantError(err, volume.ErrCorrupt)
+			m.wantError(err, errLost)
+			bucket.Fail(nil, nil)
+			bucket.Requests()
+			m.wantContent(repeat("many")...)
+			if got := ops(bucket.Requests()); !slices.Equal(got, []string{"get"}) {
+				t.Errorf("it took %v", got)
+			}
+			m.wantContent(repeat("many")...)
+			m.reopen(bucket)
+			m.wantContent(repeat("many")...)
+			if got := ops(bucket.Requests()); len(got) != 0 {
+				t.Errorf("read again: %v", got)
+			}
+			if n := strings.Count(said.String(), "damaged in the local store"); n != 1 {
+				t.Errorf("it was said %d times: %s", n, said.String())
+			}
+		})
+	}
+}
+
+// What nobody else has stays damaged.
+func TestADamagedPageThatWasNotPushedIsCorrupt(t *testing.T) {
+	bucket, a, _ := newPair(t, "base")
+	a.commit("mine", many...)
+	a.reopen(bucket)
+	flipInStore(t, a, pageOf("mine", 40)[:])
+	for range 2 {
+		_, err := a.tryContent()
+		a.wantError(err, volume.ErrCorrupt)
+	}
+	a.wantError(a.push(), volume.ErrCorrupt)
+	a.wantStatus("1+1 r1")
+}
+
 // flipInStore changes a byte of what the value logs of m have.
 func flipInStore(t *testing.T, m *machine, b []byte) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(m.dir, "badger", "*.vlog"))
 	m.must(err)
 	flipped := slices.ContainsFunc(paths, func(path string) bool {
-		f, err := os.OpenFile(path, os.O_RDWR, 0)
-		m.must(err)
-		defer f.Close()
 		all, err := os.ReadFile(path)
 		m.must(err)
 		off := bytes.Index(all, b)
-		if off < 0 {
-			return false
+		if off >= 0 {
+			flipAt(t, path, all, off+100)
 		}
-		_, err = f.WriteAt([]byte{b[100] ^ 1}, int64(off)+100)
-		m.must(err)
-		return true
+		return off >= 0
 	})
 	if !flipped {
 		t.Fatal("it is in no value log")
+	}
+}
+
+// flipAt changes a byte of a file whose content is all, or changes it back.
+func flipAt(t *testing.T, path string, all []byte, off int) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	all[off] ^= 1
+	if _, err := f.WriteAt(all[off:off+1], int64(off)); err != nil {
+		t.Fatal(err)
 	}
 }

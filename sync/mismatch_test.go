@@ -18,7 +18,7 @@ func copyOf(t *testing.T, m *machine, bucket *faultbucket.Bucket) *machine {
 	t.Helper()
 	local := m.head.State().Local
 	m.close()
-	c := &machine{t: t, dir: t.TempDir()}
+	c := &machine{t: t, dir: t.TempDir(), log: m.log}
 	if err := os.CopyFS(c.dir, os.DirFS(m.dir)); err != nil {
 		t.Fatal(err)
 	}
