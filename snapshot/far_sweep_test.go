@@ -194,7 +194,7 @@ func TestAdvanceKeepsWhatIsLoaded(t *testing.T) {
 				want.set(p, p, 2)
 			}
 			to := 1 + tt.commits
-			if _, err := g.remote().Root(Point{g.head.State().Remote, to}); err != nil { // the source knows it
+			if _, err := g.remote().Root(t.Context(), Point{g.head.State().Remote, to}); err != nil { // the source knows it
 				t.Fatal(err)
 			}
 			if tt.missing > 0 {

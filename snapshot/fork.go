@@ -35,7 +35,7 @@ func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err 
 		return nil, ErrDeleted
 	}
 	parent := PointOf(&st.GraftState)
-	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: volume.NewVolumeID(), Parent: parent.Volume, ParentLSN: parent.LSN}
+	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: volume.NewVolumeID(), Parent: parent.Volume, ParentLSN: parent.LSN, Base: st.Base}
 	defer hs.store.Hold(g.Local)()
 	defer func() {
 		if err != nil {

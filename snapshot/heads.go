@@ -98,7 +98,8 @@ func (hs *Heads) register(local volume.VolumeID, h *Head) {
 }
 
 // Open gives the Head of the Graft whose local Volume is local. It reads its
-// index as far as that goes, and the local commits since. It makes no request.
+// index as far as that goes, and the local commits since. It makes no request, unless
+// the record of the commit that the Graft stands on is damaged here.
 func (hs *Heads) Open(ctx context.Context, local volume.VolumeID) (*Head, error) {
 	hs.opening.Lock()
 	defer hs.opening.Unlock()

@@ -151,6 +151,7 @@ func (h *Head) Adopt(ctx context.Context, p volume.Pending, aliases []volume.Ali
 		return err
 	}
 	state.SyncPoint = volume.SyncPoint{Remote: c.LSN, Local: p.Local}
+	state.Base = p.Record.Hash()
 	state.Pending = nil
 	change := store.Change{Grafts: []volume.GraftState{state}, Commits: []volume.Record{p.Record}}
 	for _, seg := range c.Segments {
@@ -223,7 +224,7 @@ func (h *Head) Advance(ctx context.Context, to volume.LSN) error {
 // that it is another by now. A push in doubt is ErrPending. It waits for the open
 // Writer. The caller holds no lock of h.
 func (h *Head) Reset(ctx context.Context, to, local volume.LSN) error {
-	return h.fromOutside(ctx, func() error { return h.resetLocked(to, local) })
+	return h.fromOutside(ctx, func() error { return h.resetLocked(ctx, to, local) })
 }
 
 // fromOutside calls move, which changes the content, with the write lock, again
@@ -319,22 +320,23 @@ func (h *Head) advanced(ctx context.Context, s stand, to volume.LSN) (stand, err
 	next := s
 	from := s.state.SyncPoint.Remote
 	if to-from > maxAdvance {
-		return h.opened(s, to)
+		return h.opened(ctx, s, to)
 	}
 	pages := 0
 	for l := from + 1; l <= to; l++ {
 		rec, err := h.store.Commit(s.state.Remote, l)
 		if errors.Is(err, store.ErrNotFound) {
-			return h.opened(s, to)
+			return h.opened(ctx, s, to)
 		}
 		if err != nil {
 			return s, err
 		}
+		next.state.Base = rec.Hash()
 		for i := range rec.Commit.Segments {
 			pages += rec.Commit.Segments[i].Pages.Len()
 		}
 		if pages > maxAdvancePages {
-			return h.opened(s, to)
+			return h.opened(ctx, s, to)
 		}
 		refs, unseen := replacedPages(next.base, &rec.Commit)
 		next.replaced += len(refs) + unseen
@@ -347,13 +349,27 @@ func (h *Head) advanced(ctx context.Context, s stand, to volume.LSN) (stand, err
 }
 
 // opened gives s moved to LSN to of the remote Volume by its page index there.
-func (h *Head) opened(s stand, to volume.LSN) (stand, error) {
-	var err error
+func (h *Head) opened(ctx context.Context, s stand, to volume.LSN) (_ stand, err error) {
 	s.replaced = int(s.base.PageCount())
 	s.state.SyncPoint.Remote = to
 	s.opened = PointOf(&s.state)
-	s.base, err = h.heads.baseRoot(s.opened)
+	if s.base, err = h.heads.baseRoot(ctx, s.opened); err != nil {
+		return s, err
+	}
+	s.state.Base, err = h.hashAt(s.opened)
 	return s, err
+}
+
+// hashAt gives the hash of the commit at a Point, or zero for none.
+func (h *Head) hashAt(at Point) (volume.Hash, error) {
+	if at.IsZero() {
+		return volume.Hash{}, nil
+	}
+	rec, err := h.store.Commit(at.Volume, at.LSN)
+	if err != nil {
+		return volume.Hash{}, err
+	}
+	return rec.Hash(), nil
 }
 
 // stand moves h to s, which has other content. The caller holds the write lock
@@ -374,7 +390,7 @@ func (h *Head) stand(s stand) error {
 
 // resetLocked does the work of Reset, or gives ErrBusy when the sync lock is
 // taken. The caller holds the write lock.
-func (h *Head) resetLocked(to, local volume.LSN) error {
+func (h *Head) resetLocked(ctx context.Context, to, local volume.LSN) error {
 	unlock, err := h.trySync()
 	if err != nil {
 		return err
@@ -396,7 +412,7 @@ func (h *Head) resetLocked(to, local volume.LSN) error {
 		return nil
 	}
 	defer h.store.HoldVolume(next.state.Remote)() // its commit may be older than any in use
-	if next, err = h.opened(next, to); err == nil {
+	if next, err = h.opened(ctx, next, to); err == nil {
 		next.state.SyncPoint = at
 		err = h.stand(next)
 	}

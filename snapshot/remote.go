@@ -62,8 +62,9 @@ type Remote interface {
 	// wants meanwhile it waits for.
 	Prefetch(ctx context.Context, at Point, root *Root, pages []volume.PageIdx) error
 	// Root gives the Root at a commit that is in the local log: OpenRoot of its
-	// RemoteLeaves. It makes no request and loads nothing.
-	Root(at Point) (*Root, error)
+	// RemoteLeaves. It loads nothing, and makes no request unless the record of the
+	// commit is damaged here: that it gets again.
+	Root(ctx context.Context, at Point) (*Root, error)
 	// Objects calls fn with the SHA-256 of every cached object that Root(at)
 	// may be loaded from, as far as that is known without a request.
 	Objects(at Point, fn func(volume.Hash)) error
@@ -72,9 +73,9 @@ type Remote interface {
 }
 
 // baseRoot gives the Root of a remote Volume at a Point.
-func (hs *Heads) baseRoot(at Point) (*Root, error) {
+func (hs *Heads) baseRoot(ctx context.Context, at Point) (*Root, error) {
 	if at.IsZero() {
 		return &Root{}, nil
 	}
-	return hs.remote.Root(at)
+	return hs.remote.Root(ctx, at)
 }

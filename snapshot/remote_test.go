@@ -82,7 +82,7 @@ func (f fakeRemote) Page(ctx context.Context, at Point, id volume.SegmentID, p v
 	return nil, fmt.Errorf("%w: no page %d of segment %s", volume.ErrCorrupt, p, id)
 }
 
-func (f fakeRemote) Root(at Point) (*Root, error) {
+func (f fakeRemote) Root(_ context.Context, at Point) (*Root, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, err := f.store.Commit(at.Volume, at.LSN); errors.Is(err, store.ErrNotFound) {

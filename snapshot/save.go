@@ -107,7 +107,7 @@ func (hs *Heads) load(ctx context.Context, local volume.VolumeID) (*Head, error)
 
 // openRoots gives the Roots of the base and of the newest Snapshot.
 func (h *Head) openRoots(ctx context.Context, state volume.GraftState, head volume.LSN) (base, newest *Root, err error) {
-	base, err = h.heads.baseRoot(PointOf(&state))
+	base, err = h.heads.baseRoot(ctx, PointOf(&state))
 	if errors.Is(err, store.ErrNotFound) {
 		err = fmt.Errorf("%w: %v", volume.ErrCorrupt, err) // the Graft is there
 	}

@@ -73,7 +73,7 @@ func (r *Remote) Checkout(ctx context.Context, at snapshot.Point) (volume.GraftS
 	if rec.Commit.PushID.IsZero() {
 		return volume.GraftState{}, &volume.Error{Op: "read commit", Volume: at.Volume, LSN: at.LSN, Err: ErrNotRetained}
 	}
-	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: volume.NewVolumeID(), Parent: at.Volume, ParentLSN: at.LSN}
+	g := volume.GraftState{Local: volume.NewVolumeID(), Remote: volume.NewVolumeID(), Parent: at.Volume, ParentLSN: at.LSN, Base: rec.Hash()}
 	return g, r.store.Apply(store.Change{Commits: []volume.Record{rec}, Grafts: []volume.GraftState{g}})
 }
 

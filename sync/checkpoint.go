@@ -27,12 +27,12 @@ type lineage struct {
 }
 
 // lineageOf gives the lineage of the next remote commit of a Graft.
-func (r *Remote) lineageOf(st *volume.GraftState) (lineage, error) {
+func (r *Remote) lineageOf(ctx context.Context, st *volume.GraftState) (lineage, error) {
 	at := snapshot.PointOf(st)
 	if at.IsZero() {
 		return lineage{}, nil
 	}
-	x, err := r.index(at)
+	x, err := r.index(ctx, at)
 	return lineage{x, st.SyncPoint.Remote.IsZero()}, err
 }
 

@@ -26,7 +26,7 @@ func (r *Remote) ForgetIndexes() {
 
 // NextLeaves gives the leaves that the index at a Point knows of without a request.
 func (r *Remote) NextLeaves(ctx context.Context, at snapshot.Point) (leaves []volume.LeafIdx, err error) {
-	x, err := r.index(at)
+	x, err := r.index(ctx, at)
 	if err != nil {
 		return nil, err
 	}

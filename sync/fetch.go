@@ -77,7 +77,7 @@ func (r *Remote) fetchLocked(ctx context.Context, rv *remoteVolume, v volume.Vol
 			return got, nil
 		}
 		if err == nil {
-			err = r.checkParent(&rec.Commit)
+			err = r.checkParent(ctx, &rec.Commit)
 		}
 		if got, err = r.fetched(rv, got, rec, err); err != nil {
 			return got, err
@@ -110,11 +110,11 @@ func (r *Remote) fetched(rv *remoteVolume, got Fetched, rec volume.Record, err e
 }
 
 // checkParent tells whether c follows the commit before it, which is known.
-func (r *Remote) checkParent(c *volume.Commit) error {
+func (r *Remote) checkParent(ctx context.Context, c *volume.Commit) error {
 	if c.LSN == 1 {
 		return nil // it has none, or one in another Volume
 	}
-	parent, err := r.parentHash(c.Volume, c.LSN-1)
+	parent, err := r.parentHash(ctx, c.Volume, c.LSN-1)
 	if err == nil && c.Parent != parent {
 		err = &volume.Error{Op: "fetch commit", Volume: c.Volume, LSN: c.LSN, Key: volume.CommitKey(c.Volume, c.LSN),
 			Err: fmt.Errorf("%w: its parent is %s, not %s", volume.ErrCorrupt, c.Parent, parent)}
@@ -123,11 +123,11 @@ func (r *Remote) checkParent(c *volume.Commit) error {
 }
 
 // parentHash is what commit l.Next() of v must name as its parent.
-func (r *Remote) parentHash(v volume.VolumeID, l volume.LSN) (volume.Hash, error) {
+func (r *Remote) parentHash(ctx context.Context, v volume.VolumeID, l volume.LSN) (volume.Hash, error) {
 	if l == 0 {
 		return volume.Hash{}, nil
 	}
-	rec, err := r.store.Commit(v, l)
+	rec, err := r.known(ctx, v, l)
 	if err != nil {
 		return volume.Hash{}, err
 	}

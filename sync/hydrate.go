@@ -33,7 +33,7 @@ func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head) (got Hydrated, e
 		return got, ErrNoRemote
 	}
 	meterOf(ctx).phase(PhaseIndex)
-	x, err := r.index(at)
+	x, err := r.index(ctx, at)
 	if err != nil {
 		return got, err
 	}

@@ -64,17 +64,23 @@ func newIndex(r *Remote, rec volume.Record) (*index, error) {
 	return x, nil
 }
 
-// index gives the index of a commit that is in the local log.
-func (r *Remote) index(at snapshot.Point) (*index, error) {
+// index gives the index of a commit that is in the local log. A record that is
+// damaged there it gets from the bucket.
+func (r *Remote) index(ctx context.Context, at snapshot.Point) (*index, error) {
+	return r.indexOf(at, func(v volume.VolumeID, l volume.LSN) (volume.Record, error) { return r.known(ctx, v, l) })
+}
+
+// indexOf is index with a way to read the record.
+func (r *Remote) indexOf(at snapshot.Point, read func(volume.VolumeID, volume.LSN) (volume.Record, error)) (*index, error) {
 	r.mu.Lock()
 	x := r.mu.indexes[at]
 	r.mu.Unlock()
 	if x != nil {
 		return x, nil
 	}
-	rec, err := r.store.Commit(at.Volume, at.LSN)
+	rec, err := read(at.Volume, at.LSN)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, &volume.Error{Op: "read page index", Volume: at.Volume, LSN: at.LSN, Err: fmt.Errorf("%w: the commit is lost from the local store", volume.ErrCorrupt)}
+		return nil, &volume.Error{Op: "read page index", Volume: at.Volume, LSN: at.LSN, Err: fmt.Errorf("%w: the commit is lost from the local store: %w", volume.ErrCorrupt, err)}
 	}
 	if err != nil {
 		return nil, err
@@ -96,8 +102,8 @@ func (r *Remote) index(at snapshot.Point) (*index, error) {
 const maxIndexes = 64
 
 // Root implements [snapshot.Remote].
-func (r *Remote) Root(at snapshot.Point) (*snapshot.Root, error) {
-	x, err := r.index(at)
+func (r *Remote) Root(ctx context.Context, at snapshot.Point) (*snapshot.Root, error) {
+	x, err := r.index(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +112,7 @@ func (r *Remote) Root(at snapshot.Point) (*snapshot.Root, error) {
 
 // Objects implements [snapshot.Remote].
 func (r *Remote) Objects(at snapshot.Point, fn func(volume.Hash)) error {
-	x, err := r.index(at)
+	x, err := r.indexOf(at, r.store.Commit)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package sync_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"graft/internal/faultbucket"
+	"graft/snapshot"
 	"graft/volume"
 	"graft/volume/store"
 )
@@ -29,6 +31,19 @@ func damageCommit(t *testing.T, m *machine, l volume.LSN) volume.Record {
 		t.Fatalf("it is not damaged: %v", err)
 	}
 	return was
+}
+
+// anotherRecord gives a record with the frames of a commit and another time.
+func anotherRecord(t *testing.T, was volume.Record) []byte {
+	t.Helper()
+	c := was.Commit
+	c.Time = c.Time.Add(time.Hour)
+	frames := was.Bytes[20:][:c.Segments[0].Frames.Size()-8]
+	other, err := volume.EncodeEmbedding(c, volume.Embedded{Frames: frames})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return other.Bytes
 }
 
 // An inline page of a commit that is damaged here is read from the bucket. The record
@@ -58,12 +73,7 @@ func TestADamagedInlineCommitIsReadFromTheBucket(t *testing.T) {
 				b.remote.ForgetIndexes()
 			}
 			if tt.another {
-				c := was.Commit
-				c.Time = c.Time.Add(time.Hour)
-				frames := was.Bytes[20:][:c.Segments[0].Frames.Size()-8]
-				other, err := volume.EncodeEmbedding(c, volume.Embedded{Frames: frames})
-				b.must(err)
-				bucket.SetObject(volume.CommitKey(v, tt.lsn), other.Bytes)
+				bucket.SetObject(volume.CommitKey(v, tt.lsn), anotherRecord(t, was))
 			}
 			snap := b.head.State().Snapshot
 			b.must(b.remote.Prefetch(t.Context(), snap.Point(), snap.Root(), []volume.PageIdx{1, 2})) // it leaves that page out
@@ -91,6 +101,87 @@ func TestADamagedInlineCommitThatTheBucketLacksIsAnError(t *testing.T) {
 	bucket.Fail(func(faultbucket.Request) error { return errLost }, nil)
 	_, err = b.tryContent()
 	b.wantError(err, errLost)
+}
+
+// The record of the commit that a Graft stands on is read from the bucket when it is
+// damaged here, whoever asks for it first, and is that record or none.
+func TestTheDamagedCommitAtTheSyncPointIsReadFromTheBucket(t *testing.T) {
+	for name, use := range map[string]func(t *testing.T, bucket *faultbucket.Bucket, m *machine) error{
+		"open": func(t *testing.T, bucket *faultbucket.Bucket, m *machine) (err error) {
+			local := m.head.State().Local
+			m.close()
+			m.open(bucket.Blob())
+			m.head, err = m.heads.Open(t.Context(), local)
+			return err
+		},
+		"push": func(_ *testing.T, _ *faultbucket.Bucket, m *machine) error {
+			m.remote.ForgetIndexes()
+			m.commit(fmt.Sprint("after ", m.head.State().LocalHead), 1)
+			return m.push()
+		},
+		"pull": func(_ *testing.T, _ *faultbucket.Bucket, m *machine) error {
+			m.remote.ForgetIndexes()
+			return m.pull()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bucket, a, m := newPair(t, "one")
+			switch name {
+			case "push":
+				m = a
+			case "pull":
+				a.commit("two", 1)
+				a.must(a.push())
+			}
+			was := damageCommit(t, m, 1)
+			key := volume.CommitKey(m.head.State().Remote, 1)
+			bucket.Fail(func(faultbucket.Request) error { return errLost }, nil)
+			m.remote.ForgetIndexes()
+			head := m.head
+			m.wantError(use(t, bucket, m), errLost)
+			bucket.Fail(nil, nil)
+			bucket.SetObject(key, anotherRecord(t, was))
+			m.head = head
+			m.wantError(use(t, bucket, m), volume.ErrCorrupt)
+			bucket.SetObject(key, was.Bytes)
+			m.head = head
+			m.must(use(t, bucket, m))
+			got, err := m.store.Commit(was.Commit.Volume, 1)
+			if err != nil || !bytes.Equal(got.Bytes, was.Bytes) {
+				t.Errorf("the record afterwards: %v", err)
+			}
+		})
+	}
+}
+
+// A fork that was not pushed stands on a commit of its parent.
+func TestADamagedCommitUnderAForkIsReadFromTheBucket(t *testing.T) {
+	bucket, _, b := newPair(t, "one")
+	parent := b.head.State().Remote
+	fork, err := b.heads.Fork(t.Context(), b.head, "fork")
+	b.must(err)
+	_, err = b.remote.Checkout(t.Context(), snapshot.Point{Volume: parent, LSN: 1})
+	b.must(err)
+	unlock, err := b.head.LockWrite(t.Context())
+	b.must(err)
+	b.must(b.heads.Delete(b.head, nil))
+	unlock()
+	damageCommit(t, b, 1)
+	b.head = fork
+	b.reopen(bucket)
+	b.wantContent("one")
+}
+
+// Damage to a table takes the place of a record, so that it seems never to have been
+// there.
+func TestALostCommitAtTheSyncPointIsReadFromTheBucket(t *testing.T) {
+	bucket, a, _ := newPair(t, "one")
+	b := newMachine(t, bucket)
+	g := a.head.State().GraftState
+	g.Local = volume.NewVolumeID()
+	b.must(b.store.Apply(store.Change{Grafts: []volume.GraftState{g}}))
+	b.attach(g.Local)
+	b.wantContent("one")
 }
 
 // A chunk of a checkpoint that is damaged here is fetched again, and cached again.

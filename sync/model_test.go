@@ -153,9 +153,15 @@ func TestReplicasFollowAnyHistory(t *testing.T) {
 	})
 }
 
-// check reads every page.
+// check reads every page, and makes sure that the Graft knows what it stands on.
 func (r *replica) check(t *rapid.T) {
 	t.Helper()
+	st := r.head.State()
+	if at := snapshot.PointOf(&st.GraftState); !at.IsZero() {
+		if rec, err := r.store.Commit(at.Volume, at.LSN); err != nil || rec.Hash() != st.Base {
+			t.Fatalf("it stands on %s of hash %s: %v", at, st.Base, err)
+		}
+	}
 	reader := r.head.Reader()
 	defer reader.Close()
 	if n := int(reader.PageCount()); n != len(r.want) {

@@ -21,7 +21,7 @@ func (r *Remote) Prefetch(ctx context.Context, at snapshot.Point, root *snapshot
 	if at.IsZero() || r.bucket == nil {
 		return nil
 	}
-	x, err := r.index(at)
+	x, err := r.index(ctx, at)
 	if err != nil {
 		return err
 	}

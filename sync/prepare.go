@@ -37,7 +37,7 @@ const maxInlinePages = 64
 // enters its record in p, where stands what was begun after an error as well. pinned
 // reads the Snapshot that is pushed.
 func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapshot.Reader, plan snapshot.Rollup, p *prepared) error {
-	l, err := r.lineageOf(&st.GraftState)
+	l, err := r.lineageOf(ctx, &st.GraftState)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,11 @@ func (r *Remote) clone(ctx context.Context, local, v volume.VolumeID) (g volume.
 	if got.Head == 0 {
 		return volume.GraftState{}, &volume.Error{Op: "clone", Volume: v, Err: ErrNoVolume}
 	}
-	g = volume.GraftState{Local: local, Remote: v, SyncPoint: volume.SyncPoint{Remote: got.Head}}
+	base, err := r.parentHash(ctx, v, got.Head)
+	if err != nil {
+		return volume.GraftState{}, fmt.Errorf("clone: %w", err)
+	}
+	g = volume.GraftState{Local: local, Remote: v, SyncPoint: volume.SyncPoint{Remote: got.Head}, Base: base}
 	if err := r.store.Apply(store.Change{Grafts: []volume.GraftState{g}}); err != nil {
 		return g, fmt.Errorf("clone: %w", err)
 	}

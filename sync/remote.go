@@ -136,7 +136,7 @@ func decodeCommit(v volume.VolumeID, l volume.LSN, b []byte) (volume.Record, err
 // verify reads commit l of v again, which is in the store, and returns
 // ErrRemoteMismatch unless the bucket has the same bytes.
 func (r *Remote) verify(ctx context.Context, v volume.VolumeID, l volume.LSN) error {
-	known, err := r.store.Commit(v, l)
+	known, err := r.known(ctx, v, l)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func (r *Remote) Page(ctx context.Context, at snapshot.Point, id volume.SegmentI
 	if at.IsZero() {
 		return nil, lost()
 	}
-	x, err := r.index(at)
+	x, err := r.index(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -109,36 +109,10 @@ func (r *Remote) frame(ctx context.Context, at snapshot.Point, a *volume.Address
 	}
 	if damage != nil {
 		at := snapshot.Point{Volume: a.Source.Volume, LSN: a.Source.LSN}
-		mended, err := r.mend(ctx, at)
+		_, mended, err := r.mend(ctx, at)
 		r.log.Warn("commit is damaged in the local log", "volume", at.Volume, "lsn", at.LSN, "error", damage, "mended", mended, "mending", err)
 	}
 	return pages, nil
-}
-
-// mend stores the record of a remote commit again that is damaged in the local log,
-// as the bucket has it. It leaves it as it is, and tells so, unless that is known to
-// be the record that was there: by what was read of it before, or by the commit
-// after it.
-func (r *Remote) mend(ctx context.Context, at snapshot.Point) (bool, error) {
-	rec, err := r.commit(ctx, at.Volume, at.LSN)
-	if err != nil {
-		return false, err
-	}
-	r.mu.Lock()
-	x := r.mu.indexes[at]
-	r.mu.Unlock()
-	proved := x != nil && x.rec.Hash() == rec.Hash()
-	if !proved {
-		next, err := r.store.Commit(at.Volume, at.LSN.Next())
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return false, err
-		}
-		proved = err == nil && next.Commit.Parent == rec.Hash()
-	}
-	if !proved {
-		return false, nil
-	}
-	return true, r.store.Apply(store.Change{Commits: []volume.Record{rec}, Relaxed: true})
 }
 
 // inlineFrame gives the bytes of a frame that lies in a commit of the local log,

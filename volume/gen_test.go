@@ -243,7 +243,7 @@ func equalSegmentStates(a, b SegmentState) bool {
 }
 
 func equalGraftStates(a, b GraftState) bool {
-	if a.Local != b.Local || a.Remote != b.Remote || a.SyncPoint != b.SyncPoint || a.Parent != b.Parent || a.ParentLSN != b.ParentLSN || (a.Pending == nil) != (b.Pending == nil) {
+	if a.Local != b.Local || a.Remote != b.Remote || a.SyncPoint != b.SyncPoint || a.Parent != b.Parent || a.ParentLSN != b.ParentLSN || a.Base != b.Base || (a.Pending == nil) != (b.Pending == nil) {
 		return false
 	}
 	return a.Pending == nil || a.Pending.Local == b.Pending.Local && bytes.Equal(a.Pending.Record.Bytes, b.Pending.Record.Bytes) &&

@@ -29,6 +29,7 @@ type GraftState struct {
 	Pending   *Pending // nil when no push is in doubt
 	Parent    VolumeID // of a fork: the remote Volume that its own continues
 	ParentLSN LSN      // and the commit in it
+	Base      Hash     // of the record of the commit that it stands on: at the SyncPoint, or the parent; zero: unknown
 }
 
 func (g *GraftState) validate() error {
@@ -75,6 +76,9 @@ func EncodeGraftState(g GraftState) ([]byte, error) {
 	if !g.Parent.IsZero() {
 		m.Parent = g.Parent[:]
 	}
+	if g.Base != (Hash{}) {
+		m.Base = g.Base[:]
+	}
 	if p := g.Pending; p != nil {
 		m.Pending = &graftpb.Pending{Record: p.Record.Bytes, Local: uint64(p.Local)}
 	}
@@ -102,6 +106,9 @@ func DecodeGraftState(local VolumeID, b []byte) (GraftState, error) {
 		if g.Parent, err = VolumeIDFromBytes(m.Parent); err != nil {
 			return GraftState{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
+	}
+	if g.Base, err = hashFromBytes(m.Base); err != nil {
+		return GraftState{}, fmt.Errorf("commit that the graft stands on: %w", err)
 	}
 	if err := g.validate(); err != nil {
 		return GraftState{}, err

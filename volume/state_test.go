@@ -31,6 +31,9 @@ func TestGraftStateRoundTrip(t *testing.T) {
 		if rapid.Bool().Draw(t, "fork") {
 			g.Parent, g.ParentLSN = drawVolumeID(t), LSN(rapid.Uint64Min(1).Draw(t, "parent LSN"))
 		}
+		if rapid.Bool().Draw(t, "base") {
+			g.Base = drawHash(t)
+		}
 		b, err := EncodeGraftState(g)
 		if err != nil {
 			t.Fatal(err)
@@ -71,7 +74,7 @@ func someGraftState(tb testing.TB) GraftState {
 	return GraftState{
 		Local: otherVolume, Remote: someVolume, SyncPoint: SyncPoint{Remote: 4, Local: 9},
 		Pending: &Pending{Record: pushedCommit(tb), Local: 11},
-		Parent:  otherVolume, ParentLSN: 3,
+		Parent:  otherVolume, ParentLSN: 3, Base: HashOf([]byte("a commit")),
 	}
 }
 
@@ -147,6 +150,7 @@ func TestDecodeGraftStateRefusesWhatCannotBe(t *testing.T) {
 		"parent without LSN":   {Remote: otherVolume[:], Parent: someVolume[:]},
 		"LSN without parent":   {Remote: otherVolume[:], ParentLsn: 1},
 		"parent of a segment":  {Remote: otherVolume[:], Parent: someSegment[:], ParentLsn: 1},
+		"short base":           {Remote: otherVolume[:], Base: make([]byte, 31)},
 		"short parent":         {Remote: otherVolume[:], Parent: someVolume[:15], ParentLsn: 1},
 	} {
 		if g, err := DecodeGraftState(someVolume, sealMessage(t, KindGraft, m)); !errors.Is(err, ErrCorrupt) {

@@ -859,6 +859,7 @@ type Graft struct {
 	Pending       *Pending               `protobuf:"bytes,4,opt,name=pending,proto3" json:"pending,omitempty"`
 	Parent        []byte                 `protobuf:"bytes,5,opt,name=parent,proto3" json:"parent,omitempty"`                         // of a fork: VolumeID of the remote Volume that its own continues
 	ParentLsn     uint64                 `protobuf:"varint,6,opt,name=parent_lsn,json=parentLsn,proto3" json:"parent_lsn,omitempty"` // and the commit in it
+	Base          []byte                 `protobuf:"bytes,7,opt,name=base,proto3" json:"base,omitempty"`                             // SHA-256 of the enveloped Commit at the SyncPoint or, before the first sync of a fork, of its parent
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -933,6 +934,13 @@ func (x *Graft) GetParentLsn() uint64 {
 		return x.ParentLsn
 	}
 	return 0
+}
+
+func (x *Graft) GetBase() []byte {
+	if x != nil {
+		return x.Base
+	}
+	return nil
 }
 
 // Pending is a push whose outcome is not known.
@@ -1383,7 +1391,7 @@ const file_graft_proto_rawDesc = "" +
 	"\x06Footer\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06length\x18\x02 \x01(\rR\x06length\x12\x16\n" +
-	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xc3\x01\n" +
+	"\x06sha256\x18\x03 \x01(\fR\x06sha256\"\xd7\x01\n" +
 	"\x05Graft\x12\x16\n" +
 	"\x06remote\x18\x01 \x01(\fR\x06remote\x12\x1f\n" +
 	"\vsync_remote\x18\x02 \x01(\x04R\n" +
@@ -1393,7 +1401,8 @@ const file_graft_proto_rawDesc = "" +
 	"\apending\x18\x04 \x01(\v2\x11.graft.v1.PendingR\apending\x12\x16\n" +
 	"\x06parent\x18\x05 \x01(\fR\x06parent\x12\x1d\n" +
 	"\n" +
-	"parent_lsn\x18\x06 \x01(\x04R\tparentLsn\"7\n" +
+	"parent_lsn\x18\x06 \x01(\x04R\tparentLsn\x12\x12\n" +
+	"\x04base\x18\a \x01(\fR\x04base\"7\n" +
 	"\aPending\x12\x16\n" +
 	"\x06record\x18\x01 \x01(\fR\x06record\x12\x14\n" +
 	"\x05local\x18\x02 \x01(\x04R\x05local\"\x90\x01\n" +
