@@ -39,7 +39,9 @@ func (p *pace) done(failed bool, random func(n int) int) {
 	p.pause = random(min(1<<min(p.failures, 10), maxPause))
 }
 
-// AutoSync pulls and pushes what heads gives, every interval, until ctx ends.
+// AutoSync pulls and pushes what heads gives, every interval, until ctx ends. A remote
+// Volume costs one request at a tick when there is nothing new, however many of
+// these Grafts are of it.
 // A Graft that fails is logged and tried again, less and less often; one that has
 // diverged waits for somebody to resolve that. Ticks of several machines are
 // spread by a first wait of chance.
@@ -54,6 +56,7 @@ func (r *Remote) AutoSync(ctx context.Context, interval time.Duration, heads fun
 		case <-wait.C:
 		}
 		wait.Reset(interval)
+		tick := r.turn()
 		all, err := heads(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.log.Error("autosync", "error", err)
@@ -69,7 +72,7 @@ func (r *Remote) AutoSync(ctx context.Context, interval time.Duration, heads fun
 			if !p.due() {
 				continue
 			}
-			err := r.syncOnce(ctx, h)
+			err := r.syncOnce(ctx, h, tick)
 			if err != nil && ctx.Err() == nil {
 				r.log.Error("autosync", "volume", h.State().Local, "error", err)
 			}
@@ -79,10 +82,11 @@ func (r *Remote) AutoSync(ctx context.Context, interval time.Duration, heads fun
 	}
 }
 
-// syncOnce pulls, unless a Writer is open, and pushes.
-func (r *Remote) syncOnce(ctx context.Context, h *snapshot.Head) error {
+// syncOnce pulls, unless a Writer is open, and pushes. Grafts of one remote Volume
+// share the fetch of a tick.
+func (r *Remote) syncOnce(ctx context.Context, h *snapshot.Head, tick turn) error {
 	if h.State().Unpushed().IsZero() {
-		_, err := r.pull(ctx, h, h.TryAdvance)
+		_, err := r.pull(ctx, h, h.TryAdvance, tick)
 		if errors.Is(err, snapshot.ErrBusy) {
 			return nil // the next tick will do
 		}

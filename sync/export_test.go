@@ -42,6 +42,17 @@ func (r *Remote) NextLeaves(ctx context.Context, at snapshot.Point) (leaves []vo
 // SetNow sets the clock.
 func (r *Remote) SetNow(now func() time.Time) { r.now = now }
 
+// SyncTick syncs as AutoSync does at a tick.
+func (r *Remote) SyncTick(ctx context.Context, heads ...*snapshot.Head) error {
+	tick := r.turn()
+	for _, h := range heads {
+		if err := r.syncOnce(ctx, h, tick); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ProofLasts is proofLasts.
 const ProofLasts = proofLasts
 

@@ -23,8 +23,15 @@ type Fetched struct {
 
 // Fetch learns the newest commit of the remote Volume of h's Graft and stores its
 // record; it fetches no page and moves no Graft. One request says that there is
-// nothing new, a few find the newest commit, however many there are.
-func (r *Remote) Fetch(ctx context.Context, h *snapshot.Head) (got Fetched, err error) {
+// nothing new, a few find the newest commit, however many there are. It is shared
+// with all Grafts of one remote Volume: who asks before the request is made gets its
+// answer.
+func (r *Remote) Fetch(ctx context.Context, h *snapshot.Head) (Fetched, error) {
+	return r.fetch(ctx, h, r.turn())
+}
+
+// fetch is Fetch by who asked at a turn.
+func (r *Remote) fetch(ctx context.Context, h *snapshot.Head, asked turn) (got Fetched, err error) {
 	if r.bucket == nil {
 		return Fetched{}, ErrNoRemote
 	}
@@ -40,16 +47,23 @@ func (r *Remote) Fetch(ctx context.Context, h *snapshot.Head) (got Fetched, err 
 	if err := r.resolve(ctx, h); err != nil && !errors.Is(err, ErrDiverged) {
 		return Fetched{}, err
 	}
-	return r.fetchVolume(ctx, h.State().Remote)
+	return r.fetchVolume(ctx, h.State().Remote, asked)
 }
 
-func (r *Remote) fetchVolume(ctx context.Context, v volume.VolumeID) (Fetched, error) {
+// fetchVolume fetches v, unless another fetch has begun since asked, and nobody has
+// moved on from there.
+func (r *Remote) fetchVolume(ctx context.Context, v volume.VolumeID, asked turn) (Fetched, error) {
 	meterOf(ctx).phase(PhaseFind)
 	rv, err := r.lockVolume(ctx, v)
 	if err != nil {
 		return Fetched{}, err
 	}
 	defer rv.unlock()
+	if rv.begun > asked {
+		if head, err := r.store.Head(v); err != nil || head == rv.last.Head {
+			return rv.last, err
+		}
+	}
 	return r.fetchLocked(ctx, rv, v)
 }
 
@@ -63,6 +77,16 @@ const nearby = 2
 // newest known one as its parent, so that the bucket is the same. If there are
 // more than a few it jumps to the newest, whose record says all that is needed.
 func (r *Remote) fetchLocked(ctx context.Context, rv *remoteVolume, v volume.VolumeID) (Fetched, error) {
+	begun := r.turn()
+	got, err := r.readOn(ctx, rv, v)
+	if err == nil {
+		rv.last, rv.begun = got, begun
+	}
+	return got, err
+}
+
+// readOn does the work of a fetch.
+func (r *Remote) readOn(ctx context.Context, rv *remoteVolume, v volume.VolumeID) (Fetched, error) {
 	known, err := r.store.Head(v)
 	if err != nil {
 		return Fetched{}, err
@@ -72,6 +96,7 @@ func (r *Remote) fetchLocked(ctx context.Context, rv *remoteVolume, v volume.Vol
 	}
 	got := Fetched{Head: known}
 	for range nearby {
+		begin := r.look()
 		rec, err := r.commit(ctx, v, got.Head.Next())
 		if errors.Is(err, objstore.ErrNotExist) {
 			return got, nil
@@ -79,7 +104,7 @@ func (r *Remote) fetchLocked(ctx context.Context, rv *remoteVolume, v volume.Vol
 		if err == nil {
 			err = r.checkParent(ctx, &rec.Commit)
 		}
-		if got, err = r.fetched(rv, got, rec, err); err != nil {
+		if got, err = r.fetched(rv, begin, got, rec, err); err != nil {
 			return got, err
 		}
 	}
@@ -89,15 +114,17 @@ func (r *Remote) fetchLocked(ctx context.Context, rv *remoteVolume, v volume.Vol
 // jumpLocked fetches the newest commit of v, if there is one behind those that got
 // tells of. The caller holds the lock of rv.
 func (r *Remote) jumpLocked(ctx context.Context, rv *remoteVolume, v volume.VolumeID, got Fetched) (Fetched, error) {
+	begin := r.look()
 	rec, err := r.newest(ctx, v, got.Head)
 	if errors.Is(err, objstore.ErrNotExist) {
 		return got, nil
 	}
-	return r.fetched(rv, got, rec, err)
+	return r.fetched(rv, begin, got, rec, err)
 }
 
-// fetched stores a commit that was fetched, unless there is an error.
-func (r *Remote) fetched(rv *remoteVolume, got Fetched, rec volume.Record, err error) (Fetched, error) {
+// fetched stores a commit that was fetched by a request that began then, unless
+// there is an error.
+func (r *Remote) fetched(rv *remoteVolume, begin seen, got Fetched, rec volume.Record, err error) (Fetched, error) {
 	if err == nil && rec.Commit.LSN > got.Head {
 		err = r.store.Apply(store.Change{Commits: []volume.Record{rec}})
 	}
@@ -105,7 +132,7 @@ func (r *Remote) fetched(rv *remoteVolume, got Fetched, rec volume.Record, err e
 		return got, fmt.Errorf("fetch: %w", err)
 	}
 	got.New += int(rec.Commit.LSN - got.Head)
-	got.Head, rv.proved = rec.Commit.LSN, r.now()
+	got.Head, rv.proved = rec.Commit.LSN, begin
 	return got, nil
 }
 

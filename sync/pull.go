@@ -18,15 +18,15 @@ type Pulled struct{ From, To volume.LSN }
 // No page is fetched. It waits for the open Writer. ErrDiverged tells that
 // there are local commits that are not pushed; nothing changed then.
 func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
-	return r.pull(ctx, h, h.Advance)
+	return r.pull(ctx, h, h.Advance, r.turn())
 }
 
-// pull is Pull with one of the ways to advance.
-func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(context.Context, volume.LSN) error) (moved Pulled, err error) {
+// pull is Pull with one of the ways to advance, by who asked at a turn.
+func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(context.Context, volume.LSN) error, asked turn) (moved Pulled, err error) {
 	ctx, end := begin(ctx, "pull", h.State().Local)
 	defer end(&err)
 	defer r.store.HoldVolume(h.State().Remote)() // what is fetched may be older than what others use by then
-	got, err := r.Fetch(ctx, h)
+	got, err := r.fetch(ctx, h, asked)
 	if errors.Is(err, ErrNoRemote) {
 		return Pulled{}, err
 	}
@@ -41,10 +41,8 @@ func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(contex
 	if !h.State().Unpushed().IsZero() {
 		return moved, divergence("pull", h, got.Head)
 	}
-	if got.New == 0 { // an earlier fetch found it, and the bucket may have lost it since
-		if err := r.verify(ctx, st.Remote, got.Head); err != nil {
-			return moved, fmt.Errorf("pull: %w", err)
-		}
+	if err := r.proveFor(ctx, st.Remote, got.Head, asked); err != nil {
+		return moved, fmt.Errorf("pull: %w", err)
 	}
 	err = advance(ctx, got.Head) // it looks again
 	if errors.Is(err, ErrDiverged) {
@@ -55,6 +53,41 @@ func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(contex
 	}
 	moved.To = got.Head
 	return moved, nil
+}
+
+// proveFor verifies the newest commit of v that the store has, unless the bucket was
+// seen to have it since somebody asked: an earlier fetch may have found it, and the
+// bucket lost it since.
+func (r *Remote) proveFor(ctx context.Context, v volume.VolumeID, head volume.LSN, asked turn) error {
+	rv, err := r.lockVolume(ctx, v)
+	if err != nil {
+		return err
+	}
+	isProved := rv.proved.turn > asked
+	rv.unlock()
+	if isProved {
+		return nil
+	}
+	return r.proveHead(ctx, v, head)
+}
+
+// proveHead verifies the newest commit of v that the store has. Nobody waits for that:
+// others may move on meanwhile.
+func (r *Remote) proveHead(ctx context.Context, v volume.VolumeID, head volume.LSN) error {
+	begin := r.look()
+	if err := r.verify(ctx, v, head); err != nil {
+		return err
+	}
+	rv, err := r.lockVolume(ctx, v)
+	if err != nil {
+		return err
+	}
+	defer rv.unlock()
+	known, err := r.store.Head(v)
+	if err == nil && known == head && rv.proved.turn < begin.turn {
+		rv.proved = begin
+	}
+	return err
 }
 
 // divergence says how far both sides are apart.

@@ -222,7 +222,7 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 		return err
 	}
 	defer rv.unlock()
-	key, begin := volume.CommitKey(c.Volume, c.LSN), r.now()
+	key, begin := volume.CommitKey(c.Volume, c.LSN), r.look()
 	err = r.bucket.PutIfAbsent(ctx, key, p.Record.Bytes) // 4
 	switch outcomeOf(err) {
 	case landed:

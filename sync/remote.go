@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"graft/objstore"
@@ -49,6 +50,7 @@ type Remote struct {
 	maxEmbedded int // see the constant; tests set it
 	maxPageSet  int // volume.MaxPageSets; tests set it
 	now         func() time.Time
+	turns       atomic.Uint64 // the last turn that was given
 
 	mu struct {
 		sync.Mutex
@@ -62,7 +64,9 @@ type Remote struct {
 
 type remoteVolume struct {
 	lock   chan struct{}
-	proved time.Time // when the bucket was last seen to have our newest commit, or zero; under lock
+	proved seen    // that the bucket has our newest commit; under lock
+	last   Fetched // what the last fetch learned; under lock
+	begun  turn    // when that began; under lock
 }
 
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
@@ -82,6 +86,22 @@ func (r *Remote) Close() {
 	r.frames.close()
 	r.objects.close()
 }
+
+// turn orders what is asked of a Remote: what began at a later turn than somebody
+// asked tells him how things are. The zero turn is before any.
+type turn uint64
+
+// turn gives the next turn.
+func (r *Remote) turn() turn { return turn(r.turns.Add(1)) }
+
+// seen says when a request began that showed something, or is zero.
+type seen struct {
+	at   time.Time
+	turn turn
+}
+
+// look begins a request.
+func (r *Remote) look() seen { return seen{r.now(), r.turn()} }
 
 // lockVolume waits until it alone changes what the store knows of v.
 func (r *Remote) lockVolume(ctx context.Context, v volume.VolumeID) (*remoteVolume, error) {
@@ -158,10 +178,10 @@ func (r *Remote) verify(ctx context.Context, v volume.VolumeID, l volume.LSN) er
 // prove verifies the newest commit of v that the store has, unless the bucket was
 // seen to have it after since. The caller holds the lock of rv.
 func (r *Remote) prove(ctx context.Context, rv *remoteVolume, v volume.VolumeID, head volume.LSN, since time.Time) error {
-	if head == 0 || rv.proved.After(since) {
+	if head == 0 || rv.proved.at.After(since) {
 		return nil
 	}
-	begin := r.now()
+	begin := r.look()
 	if err := r.verify(ctx, v, head); err != nil {
 		return err
 	}
