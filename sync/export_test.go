@@ -42,6 +42,11 @@ func (r *Remote) NextLeaves(ctx context.Context, at snapshot.Point) (leaves []vo
 // SetNow sets the clock.
 func (r *Remote) SetNow(now func() time.Time) { r.now = now }
 
+// FindGap is findGap.
+func (r *Remote) FindGap(ctx context.Context, v volume.VolumeID, first, last volume.LSN) error {
+	return r.findGap(ctx, v, first, last)
+}
+
 // SyncTick syncs as AutoSync does at a tick.
 func (r *Remote) SyncTick(ctx context.Context, heads ...*snapshot.Head) error {
 	tick := r.turn()

@@ -194,12 +194,18 @@ func (r *Remote) hint(ctx context.Context, v volume.VolumeID) (newest volume.LSN
 // newestOf gives the newest LSN that keys under the log of v name, or zero.
 func newestOf(v volume.VolumeID, keys []string) (newest volume.LSN) {
 	for _, key := range keys {
-		complement, err := strconv.ParseUint(strings.TrimPrefix(key, volume.LogPrefix(v)), 16, 64)
-		if l := volume.LSN(^complement); err == nil && volume.CommitKey(v, l) == key {
-			newest = max(newest, l)
-		}
+		newest = max(newest, lsnOf(v, key))
 	}
 	return newest
+}
+
+// lsnOf gives the LSN of the commit that a key under the log of v is of, or zero.
+func lsnOf(v volume.VolumeID, key string) volume.LSN {
+	complement, err := strconv.ParseUint(strings.TrimPrefix(key, volume.LogPrefix(v)), 16, 64)
+	if l := volume.LSN(^complement); err == nil && volume.CommitKey(v, l) == key {
+		return l
+	}
+	return 0
 }
 
 // search gives the newest commit of v from from on, which exists and should be near

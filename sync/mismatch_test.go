@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"gocloud.dev/blob"
+
 	"graft/internal/faultbucket"
 	graftsync "graft/sync"
 	"graft/volume"
@@ -100,6 +102,142 @@ func TestABucketThatLosesHistoryWhileItIsOpenIsRefused(t *testing.T) {
 	}
 }
 
+// A client that pushes all the time meets each commit that it put as the proof for the
+// next. It notices what the bucket lost meanwhile nevertheless, and goes on noticing.
+func TestABucketThatLosesHistoryUnderAStreamOfPushesIsRefused(t *testing.T) {
+	for name, lose := range map[string]func(b *faultbucket.Bucket, v volume.VolumeID){
+		"emptied":     losses["emptied"],
+		"rolled back": losses["rolled back"],
+	} {
+		t.Run(name, func(t *testing.T) {
+			bucket, a, _ := newPair(t, "one")
+			pass := stopped(a)
+			n := 0
+			push := func() error {
+				n++
+				a.commit(fmt.Sprint("v", n), 1)
+				pass(graftsync.ProofLasts / 10)
+				return a.push()
+			}
+			a.must(push())
+			lose(bucket, a.head.State().Remote)
+			more := 0
+			var err error
+			for err == nil && more <= 20 {
+				err = push()
+				more++
+			}
+			a.wantError(err, graftsync.ErrRemoteMismatch)
+			if more > 11 {
+				t.Errorf("noticed by push number %d", more)
+			}
+			keys := bucket.Keys("")
+			for range 2 {
+				a.wantError(a.push(), graftsync.ErrRemoteMismatch)
+				a.wantError(a.pull(), graftsync.ErrRemoteMismatch)
+				a.reopen(bucket)
+			}
+			if after := bucket.Keys(""); !slices.Equal(after, keys) {
+				t.Errorf("the bucket has changed from %v to %v", keys, after)
+			}
+			a.wantContent(fmt.Sprint("v", n))
+		})
+	}
+}
+
+func TestGapsAreFoundInAnyBlockOfKeys(t *testing.T) {
+	v := volume.NewVolumeID()
+	for _, blob := range []func(*faultbucket.Bucket) *blob.Bucket{
+		(*faultbucket.Bucket).Blob,
+		func(b *faultbucket.Bucket) *blob.Bucket { return b.Disordered(1000) },
+	} {
+		bucket := faultbucket.New()
+		m := newMachineOn(t, blob(bucket), 0)
+		for l := volume.LSN(1); l <= 3000; l++ {
+			bucket.SetObject(volume.CommitKey(v, l), []byte("commit"))
+		}
+		for _, tt := range []struct{ first, gap, last volume.LSN }{
+			{first: 0, gap: 1, last: 1}, {first: 1, gap: 2, last: 3}, {first: 3, gap: 0, last: 2},
+			{first: 200, gap: 255, last: 300}, {first: 200, gap: 256, last: 300}, {first: 200, gap: 257, last: 300},
+			{first: 256, gap: 256, last: 511}, {first: 255, gap: 511, last: 511}, {first: 255, gap: 512, last: 512},
+			{first: 1, gap: 1977, last: 3000},
+		} {
+			find := func() error { return m.remote.FindGap(t.Context(), v, tt.first, tt.last) }
+			m.must(find())
+			if tt.gap == 0 {
+				continue
+			}
+			key := volume.CommitKey(v, tt.gap)
+			bucket.SetObject(key, nil)
+			m.wantError(find(), graftsync.ErrRemoteMismatch)
+			bucket.SetObject(key, []byte("commit"))
+		}
+		bucket.SetObject(volume.CommitKey(v, 1976), nil)
+		bucket.Requests()
+		m.must(m.remote.FindGap(t.Context(), v, 1, 3000)) // so far back it does not look
+		if got := bucket.Requests(); len(got) != 5 {
+			t.Errorf("it took %v", got)
+		}
+	}
+}
+
+// The look for gaps takes no time of its own: here it ends when the put arrives, and
+// the put when the look does.
+func TestAPushLooksForGapsBesideThePut(t *testing.T) {
+	bucket, a, _ := newPair(t, "base")
+	pass := stopped(a)
+	pass(graftsync.ProofLasts)
+	a.commit("next", 1)
+	a.must(a.push()) // it reads what was put before the clock stood
+	pass(graftsync.ProofLasts - 1)
+	a.commit("third", 1)
+	a.must(a.push())
+	pass(1)
+	a.commit("fourth", 1)
+	var both sync.WaitGroup
+	both.Add(2)
+	bucket.Fail(func(faultbucket.Request) error {
+		both.Done()
+		both.Wait()
+		return nil
+	}, nil)
+	a.must(a.push())
+	a.wantStatus("4 r4")
+}
+
+// A listing that fails, says nothing or leaves something out refuses no push.
+func TestAListingThatIsNoHelpRefusesNoPush(t *testing.T) {
+	for name, blob := range map[string]func(*faultbucket.Bucket) *blob.Bucket{
+		"fails": (*faultbucket.Bucket).Blob,
+		"empty": func(b *faultbucket.Bucket) *blob.Bucket { return b.Sparse(7) },
+		"short": func(b *faultbucket.Bucket) *blob.Bucket { return b.Disordered(2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bucket := faultbucket.New()
+			a := newMachineOn(t, blob(bucket), 0)
+			pass := stopped(a)
+			if name == "fails" {
+				bucket.Fail(on("list", ""), nil)
+			}
+			lists := 0
+			for i := range 40 {
+				a.commit(fmt.Sprint("v", i), 1)
+				a.must(a.push())
+				pass(graftsync.ProofLasts / 5)
+			}
+			for _, r := range bucket.Requests() {
+				if r.Op == "list" {
+					lists++
+				}
+			}
+			if lists < 5 || name == "fails" && lists > 8 {
+				t.Errorf("it looked %d times", lists)
+			}
+			a.wantStatus("40 r40")
+		})
+	}
+}
+
 // A push looks for the commit at the SyncPoint when it was not seen for a while.
 func TestAPushOfAFewPagesIsOneRequestAfterAProof(t *testing.T) {
 	bucket, a, b := newPair(t, "base")
@@ -109,15 +247,22 @@ func TestAPushOfAFewPagesIsOneRequestAfterAProof(t *testing.T) {
 		a.commit(fmt.Sprint(want, a.head.State().LocalHead), 1)
 		bucket.Requests()
 		a.must(a.push())
-		if got := ops(bucket.Requests()); !slices.Equal(got, want) {
+		got := ops(bucket.Requests())
+		slices.Sort(got) // the listing is beside the put
+		if !slices.Equal(got, want) {
 			t.Errorf("a push is %v, want %v", got, want)
 		}
 	}
-	push("put")
+	pass(graftsync.ProofLasts)
+	push("get", "put")
 	pass(graftsync.ProofLasts - 1)
 	push("put")
+	pass(1)
+	push("list", "put") // the last push was the proof, and itself was never read
 	pass(graftsync.ProofLasts - 1)
-	push("put") // the last push was the proof
+	push("put")
+	pass(graftsync.ProofLasts)
+	push("get", "list", "put")
 	pass(graftsync.ProofLasts)
 	push("get", "put")
 	push("put")
@@ -127,7 +272,7 @@ func TestAPushOfAFewPagesIsOneRequestAfterAProof(t *testing.T) {
 	b.must(b.push())
 	pass(graftsync.ProofLasts)
 	a.must(a.pull())
-	push("put") // the commit that was fetched was
+	push("list", "put") // the commit that was fetched was the proof
 }
 
 // The look takes no time of its own where something is uploaded: here it waits until

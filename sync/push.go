@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,9 @@ type Pushed struct {
 //     look whether the bucket has the commit at the SyncPoint still, unless it was
 //     seen there a moment ago.
 //  3. Store the record as pending. It and the local log are durable now.
-//  4. Put the record at the LSN after the SyncPoint, if that is absent.
+//  4. Put the record at the LSN after the SyncPoint, if that is absent. Beside that
+//     look for a gap below it, if our commits of the last seconds were put and never
+//     read; where there is one the push stays pending.
 //  5. It landed: adopt it, in one change of the local store.
 //  6. The LSN is taken: read it. Our bytes are a success, others a divergence.
 //  7. Otherwise the outcome is unknown; the record stays pending.
@@ -192,6 +195,11 @@ func (r *Remote) resolve(ctx context.Context, h *snapshot.Head) error {
 			return err
 		}
 		defer rv.unlock()
+		if bytes.Equal(found, p.Record.Bytes) { // what it follows may be gone
+			if err := r.verifyWhole(ctx, rv, &st.GraftState); err != nil {
+				return err
+			}
+		}
 		return r.conclude(ctx, rv, h, p, plan, found)
 	case !errors.Is(err, objstore.ErrNotExist):
 		return fmt.Errorf("resolve pending commit: %w", err)
@@ -223,10 +231,15 @@ func (r *Remote) put(ctx context.Context, h *snapshot.Head, p volume.Pending, pl
 	}
 	defer rv.unlock()
 	key, begin := volume.CommitKey(c.Volume, c.LSN), r.look()
+	look := r.lookForGaps(ctx, rv, c)
 	err = r.bucket.PutIfAbsent(ctx, key, p.Record.Bytes) // 4
+	looked, gap := look()
 	switch outcomeOf(err) {
 	case landed:
-		rv.proved = begin
+		if errors.Is(gap, ErrRemoteMismatch) {
+			return gap // it stays pending: resolve finds the same
+		}
+		rv.put(c.LSN, begin, looked, gap)
 		return r.adopt(ctx, h, p, plan) // 5
 	case taken:
 		found, err := r.bucket.Get(ctx, key, volume.MaxCommitSize)

@@ -65,6 +65,7 @@ type Remote struct {
 type remoteVolume struct {
 	lock   chan struct{}
 	proved seen    // that the bucket has our newest commit; under lock
+	unread unread  // under lock
 	last   Fetched // what the last fetch learned; under lock
 	begun  turn    // when that began; under lock
 }
@@ -186,5 +187,8 @@ func (r *Remote) prove(ctx context.Context, rv *remoteVolume, v volume.VolumeID,
 		return err
 	}
 	rv.proved = begin
+	if head == rv.unread.first {
+		rv.unread = unread{}
+	}
 	return nil
 }
