@@ -43,6 +43,21 @@ func TestHeadSearch(t *testing.T) {
 	})
 }
 
+func TestStanding(t *testing.T) {
+	runPlans(t, "testdata/standing.txt", map[string]func(*testing.T, *datadriven.TestData) string{
+		"standing": func(t *testing.T, d *datadriven.TestData) string {
+			var synced, head uint64
+			var s standing
+			d.MaybeScanArgs(t, "synced", &synced)
+			d.MaybeScanArgs(t, "head", &head)
+			d.MaybeScanArgs(t, "unpushed", &s.unpushed)
+			s.synced, s.head = volume.LSN(synced), volume.LSN(head)
+			s.seen, s.fork = d.HasArg("seen"), d.HasArg("fork")
+			return fmt.Sprintf("pull: %s; push: %s", s.pull(), s.push())
+		},
+	})
+}
+
 // listing gives the newest of so many LSNs from first to last.
 type listing func(first, last volume.LSN, keys int) (newest volume.LSN)
 

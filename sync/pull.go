@@ -22,7 +22,7 @@ func (r *Remote) Pull(ctx context.Context, h *snapshot.Head) (Pulled, error) {
 }
 
 // pull is Pull with one of the ways to advance, by who asked at a turn.
-func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(context.Context, volume.LSN) error, asked turn) (moved Pulled, err error) {
+func (r *Remote) pull(ctx context.Context, h *snapshot.Head, move func(context.Context, volume.LSN) error, asked turn) (moved Pulled, err error) {
 	ctx, end := begin(ctx, "pull", h.State().Local)
 	defer end(&err)
 	defer r.store.HoldVolume(h.State().Remote)() // what is fetched may be older than what others use by then
@@ -35,16 +35,21 @@ func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(contex
 	}
 	st := h.State()
 	moved = Pulled{From: st.SyncPoint.Remote, To: st.SyncPoint.Remote}
-	if got.Head <= st.SyncPoint.Remote {
+	now := standingOf(&st, got.Head)
+	if now.seen, err = r.seenSince(ctx, st.Remote, asked); err != nil {
+		return moved, err
+	}
+	switch now.pull() {
+	case nothing:
 		return moved, nil
-	}
-	if !h.State().Unpushed().IsZero() {
+	case diverged:
 		return moved, divergence("pull", h, got.Head)
+	case proveHead:
+		if err := r.proveHead(ctx, st.Remote, got.Head); err != nil {
+			return moved, fmt.Errorf("pull: %w", err)
+		}
 	}
-	if err := r.proveFor(ctx, st.Remote, got.Head, asked); err != nil {
-		return moved, fmt.Errorf("pull: %w", err)
-	}
-	err = advance(ctx, got.Head) // it looks again
+	err = move(ctx, got.Head) // it looks again
 	if errors.Is(err, ErrDiverged) {
 		return moved, divergence("pull", h, got.Head)
 	}
@@ -55,20 +60,15 @@ func (r *Remote) pull(ctx context.Context, h *snapshot.Head, advance func(contex
 	return moved, nil
 }
 
-// proveFor verifies the newest commit of v that the store has, unless the bucket was
-// seen to have it since somebody asked: an earlier fetch may have found it, and the
-// bucket lost it since.
-func (r *Remote) proveFor(ctx context.Context, v volume.VolumeID, head volume.LSN, asked turn) error {
+// seenSince tells whether the bucket was seen to have the newest commit of v that the
+// store has, since somebody asked.
+func (r *Remote) seenSince(ctx context.Context, v volume.VolumeID, asked turn) (bool, error) {
 	rv, err := r.lockVolume(ctx, v)
 	if err != nil {
-		return err
+		return false, err
 	}
-	isProved := rv.proved.turn > asked
-	rv.unlock()
-	if isProved {
-		return nil
-	}
-	return r.proveHead(ctx, v, head)
+	defer rv.unlock()
+	return rv.proved.turn > asked, nil
 }
 
 // proveHead verifies the newest commit of v that the store has. Nobody waits for that:

@@ -71,10 +71,7 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 	st, pinned := h.Pin() // its pages are needed until the push is pending
 	defer pinned.Close()
 	done := Pushed{LSN: st.SyncPoint.Remote, Commits: uint64(st.SyncPoint.Local - before.SyncPoint.Local)}
-	if st.Unpushed().IsZero() && !isNewFork(&st.GraftState) {
-		return done, nil
-	}
-	if err := r.checkBase(ctx, h); err != nil {
+	if next, err := r.checkBase(ctx, h, st); err != nil || next == nothing {
 		return done, err
 	}
 	plan, err := rollup(h, st, st.LocalHead)
@@ -122,35 +119,32 @@ func (r *Remote) pushRollup(ctx context.Context, h *snapshot.Head, st snapshot.S
 	return &p.rec.Commit, err
 }
 
-// isNewFork tells whether a Graft is a fork whose remote Volume does not exist yet:
-// its first push makes it, even without a commit.
-func isNewFork(st *volume.GraftState) bool {
-	return st.SyncPoint.Remote.IsZero() && !st.Parent.IsZero()
-}
-
-// checkBase tells whether the bucket is the one that the Graft was synced with,
-// the first time, and whether the remote Volume is known to have moved on.
-func (r *Remote) checkBase(ctx context.Context, h *snapshot.Head) error {
-	st := h.State()
+// checkBase says what a push of what h had in state st does next. Before that it makes
+// sure that the bucket is the one that the Graft was synced with, the first time.
+func (r *Remote) checkBase(ctx context.Context, h *snapshot.Head, st snapshot.State) (action, error) {
 	rv, err := r.lockVolume(ctx, st.Remote)
 	if err != nil {
-		return err
+		return nothing, err
 	}
 	defer rv.unlock()
 	head, err := r.store.Head(st.Remote)
 	if err != nil {
-		return err
+		return nothing, err
 	}
-	if isNewFork(&st.GraftState) {
-		return r.verify(ctx, st.Parent, st.ParentLSN)
+	next := standingOf(&st, head).push()
+	switch {
+	case next == nothing:
+		return next, nil
+	case next == putFirst:
+		return next, r.verifyBase(ctx, &st.GraftState)
 	}
 	if err := r.prove(ctx, rv, st.Remote, head, time.Time{}); err != nil {
-		return err
+		return next, err
 	}
-	if head > st.SyncPoint.Remote {
-		return divergence("push", h, head)
+	if next == diverged {
+		return next, divergence("push", h, head)
 	}
-	return nil
+	return next, nil
 }
 
 // proofLasts is for how long a bucket is taken to have a commit that was seen in it.
