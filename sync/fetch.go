@@ -212,19 +212,21 @@ func lsnOf(v volume.VolumeID, key string) volume.LSN {
 // expected.
 func (r *Remote) search(ctx context.Context, v volume.VolumeID, from, expected volume.LSN) (volume.LSN, error) {
 	s := startSearch(from, expected)
+	var refused error // of the last listing
 	for q, ok := s.next(); ok; q, ok = s.next() {
 		key := volume.CommitKey(v, lastOf(q.block, q.bits))
 		if q.list {
 			keys, whole, err := r.bucket.First(ctx, key[:len(key)-int(q.bits/4)], searchKeys)
-			if err != nil {
-				return 0, err
+			if refused = err; err != nil {
+				s.refused()
+				continue
 			}
 			s.listed(q, newestOf(v, keys), whole)
 			continue
 		}
 		there, err := r.bucket.Exists(ctx, key)
 		if err != nil {
-			return 0, err
+			return 0, errors.Join(err, refused)
 		}
 		s.probed(q, there)
 	}

@@ -30,7 +30,8 @@ type question struct {
 // A listing that names some keys of many, as chance will have it, leads to a smaller
 // block, and one that is all there to a larger one behind. Where that leads nowhere,
 // for the keys are not by chance, it doubles its steps, and halves the distance, by
-// the last LSN of smallest blocks.
+// the last LSN of smallest blocks. A store that lists no blocks, as S3's directory
+// buckets, which take no prefix that ends within a name, is asked for single LSNs.
 type headSearch struct {
 	newest volume.LSN // that is known to be there
 	spread uint64     // the head should be so near
@@ -39,6 +40,7 @@ type headSearch struct {
 	step   uint64
 	bound  uint64 // a smallest block whose last LSN is not there, if above is set
 	above  bool
+	noList bool // the store lists no blocks: each LSN is a block of its own
 	done   bool
 }
 
@@ -55,7 +57,6 @@ func expectedHead(newest volume.LSN, keys int) volume.LSN { return newest + newe
 const (
 	maxGuesses  = 10
 	searchKeys  = 1000 // that a listing gives at most
-	lastBlock   = math.MaxUint64 >> blockBits
 	largestBits = 48
 )
 
@@ -65,9 +66,15 @@ func (s *headSearch) next() (question, bool) {
 		return question{}, false
 	}
 	following := uint64(s.newest) + 1
-	block := following >> blockBits
+	size := uint(blockBits)
+	if s.noList {
+		size = 0
+	}
+	block := following >> size
 	switch {
-	case s.lists < maxGuesses:
+	case s.noList && s.above && block == s.bound:
+		return question{}, false
+	case !s.noList && s.lists < maxGuesses:
 		bits := uint(blockBits)
 		for bits < largestBits && 1<<bits < 2*s.spread {
 			bits += 4
@@ -76,9 +83,18 @@ func (s *headSearch) next() (question, bool) {
 	case s.above && block == s.bound:
 		return question{list: true, block: block, bits: blockBits}, true
 	case s.above:
-		return question{block: block + (s.bound-block)/2, bits: blockBits}, true
+		return question{block: block + (s.bound-block)/2, bits: size}, true
 	}
-	return question{block: min(block, lastBlock-s.step+1) + s.step - 1, bits: blockBits}, true
+	return question{block: min(block, math.MaxUint64>>size-s.step+1) + s.step - 1, bits: size}, true
+}
+
+// refused answers that the store does not list a block: nothing is asked of it but
+// whether single LSNs are there, from where the head should be.
+func (s *headSearch) refused() {
+	if s.above {
+		s.bound = uint64(lastOf(s.bound, blockBits))
+	}
+	s.noList, s.step = true, max(s.spread, 1)
 }
 
 // listed answers with the newest LSN that the listing named, or zero, and whether it

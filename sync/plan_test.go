@@ -37,6 +37,9 @@ func TestHeadSearch(t *testing.T) {
 			if d.HasArg("oldest") {
 				list = oldest
 			}
+			if d.HasArg("refused") {
+				list = nil
+			}
 			return strings.Join(searchSteps(t, list, volume.LSN(head), startSearch(volume.LSN(from), volume.LSN(expected))), "\n")
 		},
 		"sample": searchSample,
@@ -85,6 +88,9 @@ func searchSteps(t *testing.T, list listing, head volume.LSN, s headSearch) (ste
 		last := lastOf(q.block, q.bits)
 		first := max(1, last-(1<<q.bits-1))
 		switch {
+		case q.list && list == nil:
+			s.refused()
+			steps = append(steps, fmt.Sprintf("list %d to %d: refused", first, last))
 		case !q.list:
 			s.probed(q, last <= head)
 			steps = append(steps, fmt.Sprintf("look for %d: %v", last, last <= head))
@@ -104,20 +110,27 @@ func searchSteps(t *testing.T, list listing, head volume.LSN, s headSearch) (ste
 }
 
 // searchSample counts how many requests 1000 replicas took up to the first page,
-// each with a head of about commits, from a store that lists in an order of chance.
+// each with a head of about commits, from a store that lists in an order of chance:
+// so many keys at first, and of a block as many as it can, or none with refused.
 func searchSample(t *testing.T, d *datadriven.TestData) string {
 	var commits uint64
 	d.ScanArgs(t, "commits", &commits)
+	keys := hintKeys
+	d.MaybeScanArgs(t, "keys", &keys)
 	random := rand.New(rand.NewPCG(1, commits))
 	list := byChance(random)
 	counts := make(map[int]int)
 	for range 1000 {
 		head := volume.LSN(commits - random.Uint64N(commits/10))
-		hint := list(1, head, hintKeys)
-		s := startSearch(hint, expectedHead(hint, hintKeys))
-		s.done = head <= hintKeys
+		hint := list(1, head, keys)
+		s := startSearch(hint, expectedHead(hint, keys))
+		s.done = head <= volume.LSN(keys)
 		const others = 3 // the first listing, the commit, the checkpoint
-		counts[others+len(searchSteps(t, list, head, s))-1]++
+		blocks := list
+		if d.HasArg("refused") {
+			blocks = nil
+		}
+		counts[others+len(searchSteps(t, blocks, head, s))-1]++
 	}
 	var out strings.Builder
 	for _, n := range slices.Sorted(maps.Keys(counts)) {

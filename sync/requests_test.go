@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"gocloud.dev/blob"
@@ -112,6 +113,23 @@ func TestAStoreThatListsOutOfOrder(t *testing.T) {
 		}
 		firstPage(bucket.Sparse(7))
 	}
+}
+
+// S3's directory buckets list in no order, and refuse a prefix that ends within a
+// name.
+func TestAStoreThatListsNoBlocks(t *testing.T) {
+	bucket := faultbucket.New()
+	a := longHistory(t, bucket, 120)
+	bucket.Fail(func(r faultbucket.Request) error {
+		if r.Op == "list" && !strings.HasSuffix(r.Key, "/") {
+			return errLost
+		}
+		return nil
+	}, nil)
+	b := newMachineOn(t, bucket.Disordered(1000), 0)
+	b.clone(a.head.State().Remote)
+	b.wantStatus("_ r120")
+	b.wantContent(contentOf(t, a)...)
 }
 
 func TestHydrateGetsWhatIsMissing(t *testing.T) {
