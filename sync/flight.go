@@ -67,20 +67,21 @@ func (fs *flights[K, T]) do(ctx context.Context, key K, fetch func(context.Conte
 }
 
 // lead takes on the request for key, unless it is under way or the flights are
-// closed: then ok is false. The caller calls land once.
-func (fs *flights[K, T]) lead(key K) (land func(T, error), ok bool) {
+// closed: then ok is false. The caller calls land once, and then forget: until that
+// whoever wants the result gets it.
+func (fs *flights[K, T]) lead(key K) (land func(T, error), forget func(), ok bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.mu.closed || fs.mu.under[key] != nil {
-		return nil, false
+		return nil, nil, false
 	}
 	f := &flight[T]{done: make(chan struct{}), cancel: func() {}, waiters: 1, led: true}
 	fs.mu.under[key] = f
-	return func(result T, err error) {
+	land = func(result T, err error) {
 		f.result, f.err = result, err
-		fs.forget(key, f)
 		close(f.done)
-	}, true
+	}
+	return land, func() { fs.forget(key, f) }, true
 }
 
 func (fs *flights[K, T]) join(by context.Context, key K, fetch func(context.Context) (T, error)) (f *flight[T], mine bool, err error) {

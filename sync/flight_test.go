@@ -10,12 +10,13 @@ import (
 	counts "graft/internal/meter"
 )
 
-// TestALedFlightLandsForWhoWaits has a wait begin before the flight lands.
+// TestALedFlightLandsForWhoWaits has a wait begin before the flight lands, another
+// before it is forgotten, and one after.
 func TestALedFlightLandsForWhoWaits(t *testing.T) {
 	fs := newFlights[string, int]()
 	defer fs.close()
-	land, ok := fs.lead("a")
-	if _, again := fs.lead("a"); !ok || again {
+	land, forget, ok := fs.lead("a")
+	if _, _, again := fs.lead("a"); !ok || again {
 		t.Fatalf("took it on: %t, and again: %t", ok, again)
 	}
 	got := make(chan int)
@@ -30,6 +31,14 @@ func TestALedFlightLandsForWhoWaits(t *testing.T) {
 	land(7, nil)
 	if n := <-got; n != 7 {
 		t.Errorf("got %d", n)
+	}
+	own := func(context.Context) (int, error) { return 8, nil }
+	if n, err := fs.do(context.Background(), "a", own); n != 7 || err != nil {
+		t.Errorf("before it is forgotten: %d, %v", n, err)
+	}
+	forget()
+	if n, err := fs.do(context.Background(), "a", own); n != 8 || err != nil {
+		t.Errorf("afterwards: %d, %v", n, err)
 	}
 }
 

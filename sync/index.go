@@ -399,6 +399,7 @@ func (x *index) getChunks(ctx context.Context, absent []part, led *led[place, []
 		}
 		for _, p := range s.parts {
 			led.land(p.place, chunks[p.sum])
+			led.forget(p.place)
 		}
 		return nil
 	})

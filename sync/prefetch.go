@@ -102,11 +102,14 @@ func (r *Remote) lead(ctx context.Context, at snapshot.Point, frames []frameWant
 		if err != nil {
 			return err
 		}
+		for _, f := range decoded { // who waits for a page does not wait for the disk
+			led.land(*f.frame, f.pages)
+		}
 		if err := r.stageFrames(decoded); err != nil {
 			r.log.Warn("keep fetched pages", "error", err) // they are right, whatever the disk
 		}
 		for _, f := range decoded {
-			led.land(*f.frame, f.pages)
+			led.forget(*f.frame)
 		}
 		return nil
 	})
@@ -116,36 +119,57 @@ func (r *Remote) lead(ctx context.Context, at snapshot.Point, frames []frameWant
 type led[K comparable, T any] struct {
 	flights *flights[K, T]
 
-	mu    sync.Mutex
-	lands map[K]func(T, error)
+	mu      sync.Mutex
+	landing map[K]landing[T]
+}
+
+// landing ends a flight: land gives what was fetched, unless that happened, and forget
+// lets whoever wants it next fetch it again.
+type landing[T any] struct {
+	land   func(T, error)
+	forget func()
+	landed bool
 }
 
 func newLed[K comparable, T any](fs *flights[K, T]) *led[K, T] {
-	return &led[K, T]{flights: fs, lands: make(map[K]func(T, error))}
+	return &led[K, T]{flights: fs, landing: make(map[K]landing[T])}
 }
 
 // take takes a flight on, unless it is under way.
 func (l *led[K, T]) take(key K) bool {
-	land, ok := l.flights.lead(key)
+	land, forget, ok := l.flights.lead(key)
 	if ok {
-		l.lands[key] = land
+		l.landing[key] = landing[T]{land: land, forget: forget}
 	}
 	return ok
 }
 
-// land gives what was fetched to those who wait for it.
+// land gives what was fetched to those who wait for it, and to those who come
+// before it is forgotten.
 func (l *led[K, T]) land(key K, result T) {
 	l.mu.Lock()
-	land := l.lands[key]
-	delete(l.lands, key)
+	f := l.landing[key]
+	l.landing[key] = landing[T]{forget: f.forget, landed: true}
 	l.mu.Unlock()
-	land(result, nil)
+	f.land(result, nil)
+}
+
+// forget ends a flight whose result is stored.
+func (l *led[K, T]) forget(key K) {
+	l.mu.Lock()
+	f := l.landing[key]
+	delete(l.landing, key)
+	l.mu.Unlock()
+	f.forget()
 }
 
 // giveUp ends those that did not land: who waits for one gets it alone.
 func (l *led[K, T]) giveUp() {
 	var none T
-	for _, land := range l.lands {
-		land(none, errNotFetched)
+	for _, f := range l.landing {
+		f.forget()
+		if !f.landed {
+			f.land(none, errNotFetched)
+		}
 	}
 }
