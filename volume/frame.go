@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/pierrec/lz4/v4"
 
@@ -213,9 +214,14 @@ func DecodeFrameAt(a *Address, b []byte) ([]PageEntry, error) {
 	return entries, nil
 }
 
+// rawFrames are buffers for frames before compression.
+var rawFrames = sync.Pool{New: func() any { return new([maxFrameSize]byte) }}
+
 // decodeBlock gives the pages of a frame from its block.
 func decodeBlock(b []byte) ([]PageEntry, error) {
-	raw := make([]byte, maxFrameSize)
+	buffer := rawFrames.Get().(*[maxFrameSize]byte)
+	defer rawFrames.Put(buffer)
+	raw := buffer[:]
 	size, err := lz4.UncompressBlock(b, raw)
 	if err != nil || size == 0 || size%frameEntrySize != 0 {
 		return nil, fmt.Errorf("LZ4 block of %d bytes", size)
