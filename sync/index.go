@@ -248,7 +248,9 @@ func (x *index) getRoot(ctx context.Context, root part) ([]byte, error) {
 	if err := x.r.checkPart(root, object[root.offset:]); err != nil {
 		return nil, err
 	}
-	_, err = x.keepRoot(root, object)
+	if _, err := x.keepRoot(root, object); err != nil {
+		return nil, err
+	}
 	return object[root.offset:], nil
 }
 
