@@ -179,7 +179,7 @@ func (g *guide) extend(f *file) {
 	for p := first; p <= last; p++ {
 		pages = append(pages, p)
 	}
-	g.rangeAt, g.rangeEdge = first+(last-first)/4, last
+	g.rangeAt, g.rangeEdge = first, last
 	g.fetch(f, pages)
 }
 
