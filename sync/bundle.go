@@ -25,8 +25,8 @@ const (
 
 // bundler chooses the pages that a reader of SQLite wants first, as far as they are
 // stored here: page 1 and the roots of all B-trees, then the pages on the way to
-// their leaves, level by level, tables first and then indexes, small ones before
-// large ones. What cannot be read is left out: it is a help, and nothing more.
+// the leaves of tables, then of indexes, level by level, small ones before large
+// ones. What cannot be read is left out: it is a help, and nothing more.
 type bundler struct {
 	r *snapshot.Reader
 	// segment says which remote Segment the newest version of a page is of.
@@ -42,6 +42,7 @@ type level struct {
 	pages   []uint32
 }
 
+// bundle gives the pages that the checkpoint of a Snapshot bundles, which r reads.
 func bundle(ctx context.Context, r *snapshot.Reader, segment func(volume.PageIdx) (volume.SegmentID, bool)) []volume.BundledPage {
 	size := int64(r.PageCount()) * volume.PageSize
 	b := &bundler{r: r, segment: segment, room: int(min(max(size/bundleShare, minBundle), maxBundle))}
@@ -50,29 +51,20 @@ func bundle(ctx context.Context, r *snapshot.Reader, segment func(volume.PageIdx
 		return nil
 	}
 	b.take(1, first, otherBytes)
-	var levels []level
+	var tables, indexes []level
 	for _, root := range append([]uint32{1}, sqlitefile.SchemaRoots(first[:])...) {
-		if l, ok := b.root(ctx, root); ok {
-			levels = append(levels, l)
+		switch l, ok := b.root(ctx, root); {
+		case ok && l.ofTable:
+			tables = append(tables, l)
+		case ok:
+			indexes = append(indexes, l)
 		}
 	}
-	for len(levels) > 0 && b.room > 0 {
-		slices.SortStableFunc(levels, func(a, b level) int {
-			if a.ofTable != b.ofTable {
-				if a.ofTable {
-					return -1
-				}
-				return 1
-			}
-			return cmp.Compare(len(a.pages), len(b.pages))
-		})
-		var below []level
-		for _, l := range levels {
-			if next := b.takeLevel(ctx, l); next.height > 0 {
-				below = append(below, next)
-			}
+	tables, indexes = b.takeLevels(ctx, tables), b.takeLevels(ctx, indexes) // the roots
+	for _, levels := range [][]level{tables, indexes} {
+		for len(levels) > 0 {
+			levels = b.takeLevels(ctx, levels)
 		}
-		levels = below
 	}
 	slices.SortFunc(b.chosen, func(a, b volume.BundledPage) int { return cmp.Compare(a.Idx, b.Idx) })
 	return b.chosen
@@ -96,6 +88,18 @@ func (b *bundler) take(n uint32, page *volume.Page, bytes int) {
 		b.chosen = append(b.chosen, volume.BundledPage{PageEntry: volume.PageEntry{Idx: volume.PageIdx(n), Page: page}, Segment: id})
 	}
 	b.room -= bytes
+}
+
+// takeLevels bundles the pages of some levels, the small ones first, and gives those
+// below.
+func (b *bundler) takeLevels(ctx context.Context, levels []level) (below []level) {
+	slices.SortStableFunc(levels, func(a, b level) int { return cmp.Compare(len(a.pages), len(b.pages)) })
+	for _, l := range levels {
+		if next := b.takeLevel(ctx, l); next.height > 0 && len(next.pages) > 0 {
+			below = append(below, next)
+		}
+	}
+	return below
 }
 
 // maxHeight is more than B-trees of SQLite have.

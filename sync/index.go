@@ -39,8 +39,8 @@ const (
 	// maxChunks is how many decoded chunks an index keeps. It forgets all of them
 	// then, for those in use come back at once.
 	maxChunks = 64
-	// wholeCheckpoint is how large a checkpoint is at most that is read as a whole,
-	// chunks and root.
+	// wholeCheckpoint is how many bytes of chunks in front of a root are read along
+	// with it, or as many as the root has.
 	wholeCheckpoint = 256 << 10
 	// chunksAround is how many bytes of chunks are read along with one that is
 	// missing: it takes no request more, and saves one for nearly each page.
@@ -223,11 +223,14 @@ func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint,
 	if err != nil {
 		return nil, err
 	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.mu.checkpoint != nil { // getRoot read it
+		return x.mu.checkpoint, nil
+	}
 	if c, err = volume.DecodeCheckpoint(ref, b); err != nil {
 		return nil, x.r.corruptPart(root, "read checkpoint", fmt.Errorf("root at offset %d: %w", ref.Offset, err))
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.mu.checkpoint = c
 	return c, nil
 }
@@ -235,12 +238,11 @@ func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint,
 // getRoot reads the root of a checkpoint, and the chunks in front of it where that
 // is not much.
 func (x *index) getRoot(ctx context.Context, root part) ([]byte, error) {
-	end := root.offset + root.length
-	if end > wholeCheckpoint {
+	if root.offset > max(wholeCheckpoint, root.length) {
 		return x.r.getObject(ctx, root)
 	}
 	whole := root
-	whole.offset, whole.length = 0, end
+	whole.offset, whole.length = 0, root.offset+root.length
 	object, err := x.r.get(ctx, whole, "read checkpoint")
 	if err != nil {
 		return nil, err

@@ -114,7 +114,7 @@ func (g *guide) missed(f *file, p graft.PageIdx) {
 		}
 		return
 	}
-	if g.missedRow(f, t, parent, p) {
+	if g.missedRow(f, t, parent, at, p) {
 		return
 	}
 	// A scan comes from the neighbour.
@@ -183,9 +183,9 @@ func (g *guide) extend(f *file) {
 	g.fetch(f, pages)
 }
 
-// missedRow fetches the rows of the entries around the one that led to page p, if
-// an entry of the index did.
-func (g *guide) missedRow(f *file, t *tree, parent *interior, p graft.PageIdx) bool {
+// missedRow fetches the rows of the entries around the one that led to page p, which
+// is child at of parent, if an entry of the index did.
+func (g *guide) missedRow(f *file, t *tree, parent *interior, at int, p graft.PageIdx) bool {
 	if g.index == 0 || !parent.ofTable {
 		return false
 	}
@@ -193,17 +193,18 @@ func (g *guide) missedRow(f *file, t *tree, parent *interior, p graft.PageIdx) b
 	if leaf == nil {
 		return false
 	}
+	low, high, ok := t.rows(parent, at)
 	entries := sqlitefile.IndexEntries(leaf[:])
-	top := t.top(parent)
 	var rows []int
 	for i, e := range entries {
-		if t.leafOfRow(top, e.Row) == p {
+		if ok && low < e.Row && e.Row <= high {
 			rows = append(rows, i)
 		}
 	}
 	if len(rows) == 0 {
 		return false
 	}
+	top := t.top(parent)
 	found, direction := g.follow(entries, rows)
 	g.rows = rows
 	first, last := found-firstRows, found+firstRows

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"graft"
@@ -122,6 +123,25 @@ func (t *tree) after(node *interior, at, n int) []graft.PageIdx {
 		t.path = append([]graft.PageIdx{next}, t.path...)
 	}
 	return pages
+}
+
+// rows gives between which rows of a table those below child at of n lie: above low,
+// up to high, as far as the pages above are known.
+func (t *tree) rows(n *interior, at int) (low, high int64, ok bool) {
+	low, high, ok = sqlitefile.RowsOfChild(n.page[:], n.idx == 1, at)
+	for range pathLength {
+		if !ok || low != math.MinInt64 && high != math.MaxInt64 {
+			break
+		}
+		above, i := t.parent(n.idx)
+		if above == nil {
+			break
+		}
+		from, to, known := sqlitefile.RowsOfChild(above.page[:], above.idx == 1, i)
+		low, high, ok = max(low, from), min(high, to), known
+		n = above
+	}
+	return low, high, ok
 }
 
 // leafOfRow gives the page below top that leads to a row: the leaf, or the first

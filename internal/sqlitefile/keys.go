@@ -1,6 +1,9 @@
 package sqlitefile
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // Kind is what a page is to a B-tree, as far as its first byte tells. Pages that
 // are no B-tree's may look like one.
@@ -41,6 +44,27 @@ func ChildOfRow(page []byte, first bool, row int64) (int, bool) {
 		}
 	}
 	return len(offsets), true
+}
+
+// RowsOfChild gives between which rows those below child i of the Children of an
+// interior page of a table lie: above low, up to high. The first and the last child
+// have no bound on one side here. It is false for any other page.
+func RowsOfChild(page []byte, first bool, i int) (low, high int64, ok bool) {
+	b := btreeOf(page, first)
+	offsets := b.cells(12)
+	if b.kind() != interiorTable || i < 0 || i > len(offsets) {
+		return 0, 0, false
+	}
+	low, high = math.MinInt64, math.MaxInt64
+	if i > 0 {
+		key, _, read := varint(page[offsets[i-1]+4:])
+		low, ok = int64(key), read
+	}
+	if i < len(offsets) {
+		key, _, read := varint(page[offsets[i]+4:])
+		high, ok = int64(key), read && (i == 0 || ok)
+	}
+	return low, high, ok || len(offsets) == 0
 }
 
 // IndexEntry is an entry of an index.

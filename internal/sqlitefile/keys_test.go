@@ -2,6 +2,7 @@ package sqlitefile_test
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 	"testing"
 
@@ -47,6 +48,28 @@ func TestChildOfRow(t *testing.T) {
 	}
 }
 
+func TestRowsOfChild(t *testing.T) {
+	cell := func(key byte) []byte { return append(binary.BigEndian.AppendUint32(nil, 9), key) }
+	b := page(5, 0, 9, cell(10), cell(20))
+	for i, want := range [][2]int64{{math.MinInt64, 10}, {10, 20}, {20, math.MaxInt64}} {
+		if low, high, ok := sqlitefile.RowsOfChild(b, false, i); low != want[0] || high != want[1] || !ok {
+			t.Errorf("child %d has rows above %d, up to %d, %t; want %v", i, low, high, ok, want)
+		}
+	}
+	if low, high, ok := sqlitefile.RowsOfChild(page(5, 0, 9), false, 0); low != math.MinInt64 || high != math.MaxInt64 || !ok {
+		t.Errorf("the only child has rows above %d, up to %d, %t", low, high, ok)
+	}
+	for name, got := range map[string]func() (int64, int64, bool){
+		"a child more": func() (int64, int64, bool) { return sqlitefile.RowsOfChild(b, false, 3) },
+		"child -1":     func() (int64, int64, bool) { return sqlitefile.RowsOfChild(b, false, -1) },
+		"an index":     func() (int64, int64, bool) { return sqlitefile.RowsOfChild(page(2, 0, 9, cell(10)), false, 0) },
+	} {
+		if low, high, ok := got(); ok {
+			t.Errorf("%s has rows above %d, up to %d", name, low, high)
+		}
+	}
+}
+
 // FuzzKeys reads pages that make no sense.
 func FuzzKeys(f *testing.F) {
 	f.Add(page(10, 0, 0, entry("a", 7), entry("b", 1, 0)))
@@ -61,6 +84,11 @@ func FuzzKeys(f *testing.F) {
 		children := sqlitefile.Children(whole, false)
 		if i, ok := sqlitefile.ChildOfRow(whole, false, 3); ok && i >= len(children) {
 			t.Errorf("child %d of %d", i, len(children))
+		}
+		for i := range children {
+			if low, high, ok := sqlitefile.RowsOfChild(whole, false, i); ok && low == math.MinInt64 && i > 0 && high == math.MaxInt64 && i < len(children)-1 {
+				t.Errorf("child %d of %d has no bound", i, len(children))
+			}
 		}
 	})
 }
