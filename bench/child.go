@@ -26,14 +26,19 @@ type job struct {
 	Bucket  string // its folder
 	Object  string // folder of the bucket with the object that peers move
 	Speed   speed  // of buckets
-	Hold    bool   // stay there, with everything open, to be killed
+
+	Workload, System, Size string // by name
+	Count                  int    // of databases
+
+	Hold bool // stay there, with everything open, to be killed
 }
 
 // outcome is what a child found.
 type outcome struct {
 	Seconds float64
-	Memory  int64 // anonymous memory at the end of what was measured, bytes
-	Peak    int64 // highest anonymous memory while it was measured, bytes
+	Memory  int64   // anonymous memory at the end of what was measured, bytes
+	Peak    int64   // highest anonymous memory while it was measured, bytes
+	CPU     float64 // of what was measured, seconds
 }
 
 // jobs are the kinds of jobs.
@@ -47,6 +52,8 @@ func jobs() map[string]func(context.Context, job) (outcome, error) {
 		"upload":      uploadJob,
 		"hydrate":     hydrateJob,
 		"download":    downloadJob,
+		"serve":       serveJob,
+		"many":        manyJob,
 	}
 	for _, step := range rewriteSteps {
 		all["sql-"+step] = sqlJob(step)
@@ -70,7 +77,7 @@ func childMain() int {
 		return 1
 	}
 	o, err := do(context.Background(), j)
-	if err == nil {
+	if err == nil && j.Kind != "serve" {
 		err = json.NewEncoder(os.Stdout).Encode(o)
 	}
 	if err != nil {
@@ -85,16 +92,21 @@ func childMain() int {
 
 // child runs a job in a process of its own. One that holds is killed when it has
 // told its outcome.
-func child(ctx context.Context, j job) (o outcome, err error) {
+func child(ctx context.Context, j job) (outcome, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return outcome{}, err
 	}
+	return childOf(ctx, self, j)
+}
+
+// childOf is child of another program, which is built of this source.
+func childOf(ctx context.Context, path string, j job) (o outcome, err error) {
 	text, err := json.Marshal(j)
 	if err != nil {
 		return outcome{}, err
 	}
-	cmd := exec.CommandContext(ctx, self)
+	cmd := exec.CommandContext(ctx, path)
 	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -29,15 +30,26 @@ type preparer interface {
 type contest struct {
 	subject    contender
 	references []contender
+	peers      []contender // what it is only shown beside
 	rounds     int
 	warm, ops  int                   // operations of a phase: first not measured, then measured
 	rest       func(context.Context) // waits for a quiet machine
 }
 
-// times gives the time of one operation, for each round, of the subject and of
-// each reference.
-func (c contest) times(ctx context.Context) (subject series, references []series, err error) {
-	all := append([]contender{c.subject}, c.references...)
+// timer is a contender that measures its runs itself. Equal rounds and parts mean
+// equal chances.
+type timer interface {
+	timed(ctx context.Context, round, part uint64, n int) (time.Duration, error)
+}
+
+func (c contest) all() []contender {
+	return slices.Concat([]contender{c.subject}, c.references, c.peers)
+}
+
+// times gives the time of one operation, for each round, of the subject, and of
+// each reference and peer.
+func (c contest) times(ctx context.Context) (subject series, others []series, err error) {
+	all := c.all()
 	times := make([]series, len(all))
 	for round := range c.rounds {
 		for i := range all {
@@ -67,7 +79,7 @@ func (c contest) phase(ctx context.Context, who contender, round int) (time.Dura
 		}
 	}
 	c.rest(ctx)
-	if err := who.run(ctx, rand.New(rand.NewPCG(uint64(round), 0)), c.warm); err != nil {
+	if _, err := timed(ctx, who, uint64(round), 0, c.warm); err != nil {
 		return 0, err
 	}
 	if prepares {
@@ -76,9 +88,17 @@ func (c contest) phase(ctx context.Context, who contender, round int) (time.Dura
 		}
 		c.rest(ctx)
 	}
-	r := rand.New(rand.NewPCG(uint64(round), 1))
+	return timed(ctx, who, uint64(round), 1, c.ops)
+}
+
+// timed runs n operations.
+func timed(ctx context.Context, who contender, round, part uint64, n int) (time.Duration, error) {
+	if t, ok := who.(timer); ok {
+		return t.timed(ctx, round, part, n)
+	}
+	r := rand.New(rand.NewPCG(round, part))
 	start := time.Now()
-	err := who.run(ctx, r, c.ops)
+	err := who.run(ctx, r, n)
 	return time.Since(start), err
 }
 
@@ -101,18 +121,25 @@ func agree(ctx context.Context, all []contender) error {
 
 // row runs the contest. The reference of the row is the fastest one; the figure
 // is how many times faster the subject is, or, when the target is a maximum,
-// how many times slower.
+// how many times slower. With peers the row has a comparison of all.
 func (c contest) row(ctx context.Context, name string, t target) (row, error) {
-	subject, references, err := c.times(ctx)
+	subject, others, err := c.times(ctx)
 	if err != nil {
 		return row{}, err
 	}
+	references := others[:len(c.references)]
 	i := fastest(references)
 	r := row{Name: name, Graft: subject, Reference: references[i], Against: c.references[i].name(), Target: t}
 	if t.relation == atMost {
 		r.Figure = over(r.Graft, r.Reference)
 	} else {
 		r.Figure = over(r.Reference, r.Graft)
+	}
+	if len(c.peers) > 0 {
+		r.Compared = &comparison{}
+		for i, s := range append([]series{subject}, others...) {
+			r.Compared.Standings = append(r.Compared.Standings, standing{System: c.all()[i].name(), Figures: []figure{{"time", s}}})
+		}
 	}
 	return r, nil
 }

@@ -22,7 +22,11 @@ type env struct {
 	site     *site
 	imported *imported
 	networks map[string]*network
-	trace    io.WriteCloser // of the cold queries' requests; nil: none
+
+	peerless     bool                // measure no peer that takes a program of its own
+	programs     map[string]*program // of peers, by name, that were built
+	peerVersions []string            // of what they are built of
+	trace        io.WriteCloser      // of the cold queries' requests; nil: none
 }
 
 // size is how much the workloads do.
@@ -51,6 +55,8 @@ type size struct {
 	tick          time.Duration // interval of autosync
 	ticks         int
 
+	tags int // small databases in one process
+
 	social, socialLarge int64 // bytes of social networks; the large one may be 0: none
 	smallPushes         int   // 0: none
 
@@ -68,6 +74,7 @@ func sizes(name string) (size, error) {
 		pages: 250_000, commits: 100_000, fewCommits: 10, lookups: 100_000,
 		overwritten: 10_240, overwrites: 20, quiet: 2 * time.Second, patience: time.Minute,
 		latency: 25 * time.Millisecond, remoteCommits: []int{1, 1_000, 10_000}, pulled: 1_000, pushes: 20, tick: 100 * time.Millisecond, ticks: 20,
+		tags:   1000,
 		social: 165e6,
 	}
 	switch name {
@@ -85,6 +92,7 @@ func sizes(name string) (size, error) {
 			transactionPages: 600,
 			overwritten:      40, overwrites: 3, quiet: 50 * time.Millisecond, patience: 5 * time.Second,
 			latency: time.Millisecond, remoteCommits: []int{1, 5, 20}, pulled: 10, pushes: 3, tick: 20 * time.Millisecond, ticks: 5,
+			tags:   8,
 			social: 2e6, socialLarge: 4e6, smallPushes: 40,
 			restless: true,
 		}
@@ -103,7 +111,7 @@ func newEnv(s settings, progress io.Writer) (*env, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &env{size: sz, rounds: s.rounds, dir: dir, progress: progress, built: make(map[string]string), networks: make(map[string]*network)}
+	e := &env{size: sz, rounds: s.rounds, dir: dir, progress: progress, peerless: s.peerless, built: make(map[string]string), networks: make(map[string]*network)}
 	if s.trace != "" {
 		if e.trace, err = os.Create(s.trace); err != nil {
 			return nil, errors.Join(err, os.RemoveAll(dir))

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 )
@@ -17,6 +19,7 @@ type localWorkload struct {
 	target     float64 // reference time / graft time
 	graft      system
 	references []system
+	peers      []system
 	shared     bool // the database is the large one, which is only read
 	rows       func(size) int
 	ops        func(size) int
@@ -31,10 +34,14 @@ type sqlContender interface {
 
 var readReferences = []system{fileSystem("delete", "full"), fileSystem("wal", "full")}
 
-func localWorkloads() []workload {
+// localTable are the workloads, for this program and for those that play peers.
+func localTable() []localWorkload {
+	full, normal := graftSystem("", "synchronous(full)"), graftSystem("", "synchronous(normal)")
+	wal := fileSystem("wal", "full")
+	durable, reading := peersOf(full, wal), peersOf(graftSystem(""), wal)
 	table := []localWorkload{{
 		name: "one-row-durable", what: "one-row UPDATE of 10,000 rows, synchronous=FULL", target: 0.8,
-		graft: graftSystem("", "synchronous(full)"), references: []system{fileSystem("wal", "full")},
+		graft: full, references: []system{wal}, peers: durable,
 		rows: updateRows, ops: updates, contender: newUpdater,
 	}, {
 		name: "one-row-durable-8", what: "the same from 8 tags of one data directory at once, against one writer", target: 2,
@@ -42,11 +49,11 @@ func localWorkloads() []workload {
 		rows: updateRows, ops: updates, contender: newUpdater,
 	}, {
 		name: "one-row-normal", what: "one-row UPDATE of 10,000 rows, synchronous=NORMAL", target: 0.8,
-		graft: graftSystem("", "synchronous(normal)"), references: []system{fileSystem("wal", "normal")},
+		graft: normal, references: []system{fileSystem("wal", "normal")}, peers: peersOf(normal, fileSystem("wal", "normal")),
 		rows: updateRows, ops: updates, contender: newUpdater,
 	}, {
 		name: "point-select-165MB", what: "SELECT of a random row by primary key, default page cache", target: 0.9,
-		graft: graftSystem(""), references: readReferences, shared: true,
+		graft: graftSystem(""), references: readReferences, peers: reading, shared: true,
 		rows: readRows, ops: selects, contender: newSelector,
 	}, {
 		name: "point-select-fits", what: "the same with a page cache of 256 MB", target: 1.3,
@@ -54,20 +61,36 @@ func localWorkloads() []workload {
 		rows: readRows, ops: selects, contender: newSelector,
 	}, {
 		name: "scan-165MB", what: "SELECT sum(length(b)) over the same database", target: 0.9,
-		graft: graftSystem(""), references: readReferences, shared: true,
+		graft: graftSystem(""), references: readReferences, peers: reading, shared: true,
 		rows: readRows, ops: scans, contender: newScanner,
 	}, {
 		name: "bulk-1M", what: "INSERT of 1,000,000 rows, each a statement, in one transaction", target: 0.9,
-		graft: graftSystem("", "synchronous(full)"), references: []system{fileSystem("wal", "full")},
+		graft: full, references: []system{wal}, peers: durable,
 		rows: func(size) int { return 0 }, ops: bulkRows, contender: newLoader,
 	}, {
 		name: "speedtest", what: "a mix of statements on tables of 50,000 rows, in the manner of SQLite's speedtest1",
-		graft: graftSystem("", "synchronous(full)"), references: readReferences,
+		graft: full, references: readReferences, peers: durable,
 		rows: mixRows, ops: func(size) int { return 1 }, contender: newSpeedtest,
+	}, {
+		name: "index-build", what: "CREATE INDEX over texts of 200 bytes, of 200,000 rows",
+		graft: full, references: []system{wal}, peers: durable,
+		rows: func(s size) int { return 4 * s.mixRows }, ops: func(size) int { return 1 }, contender: newIndexer,
 	}}
+	for _, n := range []int{1, 4, 16} {
+		table = append(table, localWorkload{
+			name: fmt.Sprint("mixed-", n), what: fmt.Sprintf("nine point SELECTs to one one-row transaction, FULL, by %d connections to one database", n),
+			graft: full, references: []system{wal}, peers: durable,
+			rows: updateRows, ops: func(s size) int { return 4 * s.updates }, contender: newMixer(n),
+		})
+	}
+	return table
+}
+
+func localWorkloads() []workload {
+	table := localTable()
 	all := make([]workload, 0, len(table))
 	for _, w := range table {
-		all = append(all, workload{name: w.name, what: w.what, want: w.heldTo().String(), run: w.run})
+		all = append(all, workload{name: w.name, part: localPart, what: w.what, want: w.heldTo().String(), run: w.run})
 	}
 	return all
 }
@@ -89,38 +112,102 @@ func (w localWorkload) heldTo() target {
 
 // run sets up the systems and lets them compete.
 func (w localWorkload) run(ctx context.Context, e *env) (_ []row, err error) {
-	var all []contender
-	for _, s := range append([]system{w.graft}, w.references...) {
-		dir, err := w.database(ctx, e, s)
+	systems := slices.Concat([]system{w.graft}, w.references, w.peers)
+	dirs := make([]string, len(systems)) // of those that are missing: ""
+	var missing []standing
+	for i, s := range systems {
+		prog, err := e.program(ctx, s.program)
 		if err != nil {
+			return nil, err
+		}
+		if prog.path == "" {
+			missing = append(missing, standing{System: s.name, Missing: prog.why})
+			continue
+		}
+		if dirs[i], err = w.database(ctx, e, s, fmt.Sprint(i)); err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
-		if !w.shared {
-			defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		if !w.shared || s.builder != nil {
+			defer func() { err = errors.Join(err, os.RemoveAll(dirs[i])) }()
 		}
-		c, err := w.contender(ctx, s, dir, w.rows(e.size))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", s.name, err)
-		}
-		defer func() { err = errors.Join(err, c.close()) }()
-		all = append(all, c)
 	}
-	n := w.ops(e.size)
-	c := contest{subject: all[0], references: all[1:], rounds: e.rounds, warm: max(n/5, 1), ops: n, rest: e.rest}
+	c, stop, err := w.contest(ctx, e, systems, dirs)
+	defer func() { err = errors.Join(err, stop()) }()
+	if err != nil {
+		return nil, err
+	}
 	r, err := c.row(ctx, w.name, w.heldTo())
+	if err == nil && r.Compared != nil {
+		r.Compared.What = w.what
+		r.Compared.Standings = append(r.Compared.Standings, missing...)
+		for i := range w.references {
+			r.Compared.Standings[1+i].System = "wazero " + w.references[i].name
+		}
+	}
 	return []row{r}, err
 }
 
-// database gives the directory of a database of w, built.
-func (w localWorkload) database(ctx context.Context, e *env, s system) (string, error) {
-	if w.shared {
-		return e.build("large-"+s.kept, func(dir string) error { return s.setUp(ctx, dir, w.rows(e.size)) })
+// contest opens the databases. The caller calls stop, whatever the error.
+func (w localWorkload) contest(ctx context.Context, e *env, systems []system, dirs []string) (c contest, stop func() error, err error) {
+	var opened []interface{ close() error }
+	stop = func() error {
+		var errs []error
+		for _, o := range opened {
+			errs = append(errs, o.close())
+		}
+		return errors.Join(errs...)
 	}
-	dir, err := e.fresh(w.name + "-" + s.kept)
+	n := w.ops(e.size)
+	c = contest{rounds: e.rounds, warm: max(n/5, 1), ops: n, rest: e.rest}
+	for i, s := range systems {
+		if dirs[i] == "" {
+			continue
+		}
+		var who interface {
+			contender
+			close() error
+		}
+		if s.program == thisProgram {
+			who, err = w.contender(ctx, s, dirs[i], w.rows(e.size))
+		} else {
+			who, err = newPeer(ctx, e, e.programs[s.program], w.name, s, dirs[i])
+		}
+		if err != nil {
+			return c, stop, fmt.Errorf("%s: %w", s.name, err)
+		}
+		opened = append(opened, who)
+		switch {
+		case i == 0:
+			c.subject = who
+		case i <= len(w.references):
+			c.references = append(c.references, who)
+		default:
+			c.peers = append(c.peers, who)
+		}
+	}
+	return c, stop, nil
+}
+
+// database gives the directory of a database of w, built. A peer has a copy of
+// its own of a shared one.
+func (w localWorkload) database(ctx context.Context, e *env, s system, suffix string) (string, error) {
+	builder := s
+	if s.builder != nil {
+		builder = *s.builder
+	}
+	if w.shared {
+		shared, err := e.build("large-"+s.kept, func(dir string) error { return builder.setUp(ctx, dir, w.rows(e.size)) })
+		if err != nil || s.builder == nil {
+			return shared, err
+		}
+		dir := filepath.Join(e.dir, w.name+"-"+suffix)
+		return dir, copyDir(dir, shared)
+	}
+	dir, err := e.fresh(w.name + "-" + suffix)
 	if err != nil {
 		return "", err
 	}
-	return dir, s.setUp(ctx, dir, w.rows(e.size))
+	return dir, builder.setUp(ctx, dir, w.rows(e.size))
 }
 
 // prepared is a statement of each database of a system.

@@ -1,7 +1,10 @@
 // Program bench measures graft beside what a user would pick instead, on the
 // same work in one run:
 //
-//	go -C bench run . [-run REGEXP] [-rounds N] [-size small|full] [-dir DIR] [-json FILE] [-cpuprofile FILE] [-trace FILE] [-list]
+//	go -C bench run . [-run REGEXP] [-rounds N] [-size small|full] [-doc FILE] [-render] [-dir DIR] [-json FILE] [-cpuprofile FILE] [-trace FILE] [-peerless] [-list]
+//
+// It prints tables, and writes docs/benchmarks.md with plots from the results of
+// this run and of earlier ones: see [document].
 //
 // It is a module of its own, so that peers never enter the requirements of
 // graft. What local work is compared with is go-sqlite3's own file VFS: the same
@@ -30,11 +33,13 @@ import (
 	"slices"
 	"syscall"
 	"text/tabwriter"
+	"time"
 )
 
 // workload gives one or more rows of the table.
 type workload struct {
 	name string
+	part part
 	what string // is done
 	want string // targets, for -list
 	run  func(context.Context, *env) ([]row, error)
@@ -42,7 +47,7 @@ type workload struct {
 
 // workloads are all of them, in the order in which they run.
 func workloads() []workload {
-	return slices.Concat(localWorkloads(), sharingWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), rewriteWorkloads(), spaceWorkloads(),
+	return slices.Concat(localWorkloads(), processWorkloads(), sharingWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), rewriteWorkloads(), spaceWorkloads(),
 		remoteWorkloads(), coldWorkloads())
 }
 
@@ -53,9 +58,13 @@ type settings struct {
 	size    string
 	dir     string
 	json    string
-	profile string
-	trace   string
-	list    bool
+	doc     string // "": none
+	render  bool
+
+	peerless bool
+	profile  string
+	trace    string
+	list     bool
 }
 
 func main() {
@@ -85,6 +94,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if s.list {
 		return list(stdout, chosen)
 	}
+	if s.render {
+		return writeDocument(s.doc)
+	}
 	e, err := newEnv(s, stderr)
 	if err != nil {
 		return err
@@ -93,8 +105,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return errors.Join(err, e.close())
 	}
-	r := report{Machine: thisMachine(args)}
-	r.Rows, err = measure(ctx, e, chosen)
+	r := report{Machine: thisMachine(ctx, s)}
+	r.Rows, err = measure(ctx, e, chosen, func(w workload, rows []row) error {
+		if s.doc == "" {
+			return nil
+		}
+		r.Machine.addVersions(e.peerVersions)
+		return saveResult(resultsOf(s.doc), w.name, r.Machine, rows)
+	})
+	if s.doc != "" {
+		err = errors.Join(err, writeDocument(s.doc))
+	}
 	err = errors.Join(err, stop(), e.close())
 	if s.json != "" {
 		err = errors.Join(err, r.writeJSON(s.json))
@@ -125,15 +146,23 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.pattern, "run", "", "run the workloads whose names match this `regexp`")
-	flags.IntVar(&s.rounds, "rounds", 5, "how often each workload runs on each system")
-	flags.StringVar(&s.size, "size", "small", "small; full adds transactions of 2 GB, a database of 1.5 GB and 10,000 pushes; tiny shows that it works and measures nothing")
+	flags.IntVar(&s.rounds, "rounds", defaultRounds, "how often each workload runs on each system")
+	flags.StringVar(&s.size, "size", defaultSize, "small; full adds transactions of 2 GB, a database of 1.5 GB and 10,000 pushes; tiny shows that it works and measures nothing")
 	flags.StringVar(&s.dir, "dir", os.TempDir(), "where temporary directories are made; it should be on a disk")
 	flags.StringVar(&s.json, "json", "", "write the results, with all samples, to this `file` too")
+	flags.StringVar(&s.doc, "doc", defaultDoc, "write the document to this `file`, its plots and the results of each workload to the folder of that name beside it; \"\": do not. Without a -doc, tiny writes none")
+	flags.BoolVar(&s.render, "render", false, "measure nothing; write the document from the results that are there")
+	flags.BoolVar(&s.peerless, "peerless", false, "leave out the peers that take programs of their own, which are built first")
 	flags.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the workloads, without their child processes, to this `file`")
 	flags.StringVar(&s.trace, "trace", "", "write each request of the cold queries, with the pages that it got, to this `file`")
 	flags.BoolVar(&s.list, "list", false, "list the workloads")
 	if err := flags.Parse(args); err != nil {
 		return s, err
+	}
+	given := false
+	flags.Visit(func(f *flag.Flag) { given = given || f.Name == "doc" })
+	if s.size == "tiny" && !given && !s.render {
+		s.doc = ""
 	}
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
@@ -142,6 +171,30 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 		return s, fmt.Errorf("-rounds is %d, below 1", s.rounds)
 	}
 	return s, nil
+}
+
+const (
+	defaultDoc    = "../docs/benchmarks.md"
+	defaultRounds = 5
+	defaultSize   = "small"
+)
+
+// command is what a run is repeated by, without where things are put.
+func (s settings) command() string {
+	c := "go -C bench run ."
+	if s.pattern != "" {
+		c += " -run '" + s.pattern + "'"
+	}
+	if s.rounds != defaultRounds {
+		c += fmt.Sprint(" -rounds ", s.rounds)
+	}
+	if s.peerless {
+		c += " -peerless"
+	}
+	if s.size != defaultSize {
+		c += " -size " + s.size
+	}
+	return c
 }
 
 func choose(pattern string) ([]workload, error) {
@@ -165,12 +218,13 @@ func list(out io.Writer, all []workload) error {
 }
 
 // measure runs the workloads. One that fails does not keep the others from
-// running; it has a row that says so.
-func measure(ctx context.Context, e *env, chosen []workload) ([]row, error) {
+// running; it has a row that says so. keep is called with the rows of each.
+func measure(ctx context.Context, e *env, chosen []workload, keep func(workload, []row) error) ([]row, error) {
 	var rows []row
 	var failures []error
-	for _, w := range chosen {
-		e.say("%s: %s", w.name, w.what)
+	start := time.Now()
+	for i, w := range chosen {
+		e.say("%d of %d, %v: %s: %s", i+1, len(chosen), time.Since(start).Round(time.Second), w.name, w.what)
 		got, err := w.run(ctx, e)
 		var skip skipped
 		if errors.As(err, &skip) {
@@ -184,6 +238,9 @@ func measure(ctx context.Context, e *env, chosen []workload) ([]row, error) {
 			e.say("  %s", r.line())
 		}
 		rows = append(rows, got...)
+		if err := keep(w, got); err != nil {
+			failures = append(failures, err)
+		}
 		if ctx.Err() != nil {
 			break
 		}

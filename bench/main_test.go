@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,8 +36,12 @@ func TestWorkloads(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "result.json")
 	var out, progress strings.Builder
+	doc := filepath.Join(t.TempDir(), "benchmarks.md")
 	profile := filepath.Join(t.TempDir(), "cpu.pprof")
-	args := []string{"-size", "tiny", "-rounds", "2", "-dir", dir, "-json", file, "-cpuprofile", profile}
+	args := []string{"-size", "tiny", "-rounds", "2", "-dir", dir, "-json", file, "-cpuprofile", profile, "-doc", doc}
+	if testing.Short() {
+		args = append(args, "-peerless")
+	}
 	if err := run(t.Context(), args, &out, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, &progress)
 	}
@@ -46,6 +52,7 @@ func TestWorkloads(t *testing.T) {
 			Graft   series
 			Figure  series
 		}
+		Compared map[string]comparison
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -54,7 +61,10 @@ func TestWorkloads(t *testing.T) {
 	if err := json.Unmarshal(data, &result); err != nil {
 		t.Fatal(err)
 	}
-	var names []string
+	names := slices.Collect(maps.Keys(result.Compared))
+	for name, c := range result.Compared {
+		checkCompared(t, name, c)
+	}
 	for _, r := range result.Rows {
 		names = append(names, r.Name)
 		if !strings.Contains(out.String(), "\n"+r.Name+" ") {
@@ -80,6 +90,9 @@ func TestWorkloads(t *testing.T) {
 	if info, err := os.Stat(profile); err != nil || info.Size() == 0 {
 		t.Errorf("the profile: %v, %v", info, err)
 	}
+	if text := string(mustRead(t, doc)); !strings.Contains(text, "### mixed-16") || !strings.Contains(text, "| open |") {
+		t.Errorf("the document is %s", text)
+	}
 	left, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -89,13 +102,39 @@ func TestWorkloads(t *testing.T) {
 	}
 }
 
+// checkCompared fails unless every system has figures, or a reason.
+func checkCompared(t *testing.T, name string, c comparison) {
+	_, noCompiler := exec.LookPath("cc")
+	for _, s := range c.Standings {
+		cgo := strings.HasPrefix(s.System, mattnProgram) || strings.HasPrefix(s.System, litestreamProgram)
+		if s.Missing != "" && !testing.Short() && (!cgo || noCompiler == nil) {
+			t.Errorf("%s: %s is missing: %s", name, s.System, s.Missing)
+		}
+		if s.Missing == "" && len(s.Figures) == 0 || len(s.Figures) > 0 && len(s.Figures) != len(c.Standings[0].Figures) {
+			t.Errorf("%s: %s has figures %v", name, s.System, s.Figures)
+		}
+		for _, f := range s.Figures {
+			if v := f.median(); math.IsNaN(v) || v < 0 || f.Unit == seconds && v == 0 {
+				t.Errorf("%s: %s: %s is %v", name, s.System, f.Metric, f.Samples)
+			}
+		}
+	}
+	if len(c.Standings) < 2 || c.Standings[0].System != subjectName {
+		t.Errorf("%s: the standings are %v", name, c.Standings)
+	}
+}
+
 func TestFailureIsTold(t *testing.T) {
 	e := &env{progress: &strings.Builder{}}
 	cause := errors.New("no such luck")
+	var kept []string
 	rows, err := measure(t.Context(), e, []workload{
 		{name: "bad", run: func(context.Context, *env) ([]row, error) { return nil, cause }},
 		{name: "absent", run: func(context.Context, *env) ([]row, error) { return nil, skipped("not today") }},
 		{name: "good", run: func(context.Context, *env) ([]row, error) { return []row{{Name: "good"}}, nil }},
+	}, func(w workload, _ []row) error {
+		kept = append(kept, w.name)
+		return nil
 	})
 	if !errors.Is(err, cause) {
 		t.Errorf("error %v", err)
@@ -103,6 +142,9 @@ func TestFailureIsTold(t *testing.T) {
 	var got []string
 	for _, r := range rows {
 		got = append(got, r.Name+" "+r.verdict())
+	}
+	if !slices.Equal(kept, []string{"bad", "absent", "good"}) {
+		t.Errorf("kept are the rows of %q", kept)
 	}
 	want := []string{"bad failed: no such luck", "absent skipped: not today", "good -"}
 	if !slices.Equal(got, want) {

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // row is a line of the table.
@@ -22,7 +20,11 @@ type row struct {
 	Note      string
 	Skipped   string // why there are no figures
 	Failed    string
+	Compared  *comparison // the same workload on more systems
 }
+
+// bare tells whether a row has nothing of its own but the comparison.
+func (r row) bare() bool { return r.Compared != nil && len(r.Graft.Samples)+len(r.Figure.Samples) == 0 }
 
 func (r row) verdict() string {
 	switch {
@@ -38,84 +40,102 @@ func (r row) verdict() string {
 
 // line is the row for people who wait for the table.
 func (r row) line() string {
-	if r.Failed != "" || r.Skipped != "" {
+	switch {
+	case r.Failed != "" || r.Skipped != "":
 		return r.Name + ": " + r.verdict()
+	case r.bare():
+		return r.Compared.line(r.Name)
 	}
 	return fmt.Sprintf("%s: %v against %v, %v: %v", r.Name, r.Graft, r.Reference, r.Figure, r.verdict())
 }
 
-// MarshalJSON writes the samples of the row and what was concluded.
-func (r row) MarshalJSON() ([]byte, error) {
-	type samples struct {
-		Unit    unit      `json:"unit,omitempty"`
-		Samples []float64 `json:"samples,omitempty"`
-	}
-	return json.Marshal(struct {
-		Name      string  `json:"name"`
-		Graft     samples `json:"graft,omitzero"`
-		Reference samples `json:"reference,omitzero"`
-		Against   string  `json:"against,omitempty"`
-		Figure    samples `json:"figure,omitzero"`
-		Target    string  `json:"target"`
-		Verdict   string  `json:"verdict"`
-	}{r.Name, samples(r.Graft), samples(r.Reference), r.Against, samples(r.Figure), r.Target.String(), r.verdict()})
-}
-
-// machine is where, when and how the numbers came to be.
-type machine struct {
-	System  string    `json:"system"`
-	CPU     string    `json:"cpu"`
-	CPUs    int       `json:"cpus"`
-	Go      string    `json:"go"`
-	Time    time.Time `json:"time"`
-	Command string    `json:"command"`
-}
-
-func thisMachine(args []string) machine {
-	return machine{
-		System:  runtime.GOOS + "/" + runtime.GOARCH,
-		CPU:     cpuModel(),
-		CPUs:    runtime.NumCPU(),
-		Go:      runtime.Version(),
-		Time:    time.Now().Truncate(time.Second),
-		Command: strings.Join(append([]string{"go -C bench run ."}, args...), " "),
-	}
-}
-
-// cpuModel is the name of the processor where Linux tells it.
-func cpuModel() string {
-	data, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(data)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
-}
-
 // report is the result of a run.
 type report struct {
-	Machine machine `json:"machine"`
-	Rows    []row   `json:"rows"`
+	Machine machine
+	Rows    []row
 }
 
-// print writes the table.
+// print writes the table of targets, and then what was compared.
 func (r report) print(out io.Writer) error {
 	m := r.Machine
-	fmt.Fprintf(out, "%s, %s, %d × %s, %s\n%s\n\n", m.System, m.Go, m.CPUs, m.CPU, m.Time.Format(time.RFC3339), m.Command)
+	fmt.Fprintf(out, "%s\n%s\n\n", m, m.Command)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "workload\tgraft\treference\t\tfigure\ttarget\t")
 	for _, row := range r.Rows {
-		fmt.Fprintf(t, "%s\t%v\t%v\t%s\t%v\t%v\t%s\n", row.Name, row.Graft, row.Reference, row.Against, row.Figure, row.Target, row.verdict())
+		if !row.bare() {
+			fmt.Fprintf(t, "%s\t%v\t%v\t%s\t%v\t%v\t%s\n", row.Name, row.Graft, row.Reference, row.Against, row.Figure, row.Target, row.verdict())
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, row := range r.Rows {
+		if row.Compared != nil {
+			fmt.Fprintf(out, "\n%s: %s\n", row.Name, row.Compared.What)
+			if err := row.Compared.print(out); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// print writes a line for each system.
+func (c comparison) print(out io.Writer) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for i, line := range c.table() {
+		if i == 0 {
+			line[0] = "system"
+		}
+		fmt.Fprintln(t, strings.Join(line, "\t"))
+	}
+	if c.Note != "" {
+		fmt.Fprintln(t, c.Note)
 	}
 	return t.Flush()
 }
 
+// table is a head line, and one for each system.
+func (c comparison) table() [][]string {
+	head := []string{""}
+	for _, f := range c.Standings[0].Figures {
+		head = append(head, f.Metric, "")
+	}
+	lines := [][]string{append(head, "")}
+	for i, s := range c.Standings {
+		line := []string{s.System}
+		for j := range c.Standings[0].Figures {
+			if j < len(s.Figures) {
+				line = append(line, s.Figures[j].String(), c.relative(i, j))
+			} else {
+				line = append(line, "-", "")
+			}
+		}
+		note := s.Note
+		if s.Missing != "" {
+			note = "not measured: " + s.Missing
+		}
+		lines = append(lines, append(line, note))
+	}
+	return lines
+}
+
+// writeJSON writes all samples.
 func (r report) writeJSON(path string) error {
-	data, err := json.MarshalIndent(r, "", "\t")
+	all := struct {
+		Machine  machine                `json:"machine"`
+		Rows     []savedRow             `json:"rows"`
+		Compared map[string]*comparison `json:"compared"`
+	}{Machine: r.Machine, Compared: make(map[string]*comparison)}
+	for _, row := range r.Rows {
+		if row.Compared != nil {
+			all.Compared[row.Name] = row.Compared
+		}
+		if !row.bare() {
+			all.Rows = append(all.Rows, row.saved())
+		}
+	}
+	data, err := json.MarshalIndent(all, "", "\t")
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	_ "github.com/ncruces/go-sqlite3/driver"
+	_ "modernc.org/sqlite"
 
 	_ "graft/driver"
 	"graft/vfs"
@@ -22,6 +23,9 @@ type system struct {
 	source func(dir, tag string) string // data source name
 	tags   int                          // databases of the system that a workload uses at once
 	kept   string                       // systems that may share a built database have the same; "": none may
+
+	program string  // that plays it; "": this one
+	builder *system // that makes its databases; nil: itself
 }
 
 // common are the pragmas of every system: SQLite's own cache is the same.
@@ -53,6 +57,32 @@ func fileSystem(journal, synchronous string) system {
 			return name
 		},
 	}
+}
+
+// The peers of a workload that graft does in one system and go-sqlite3's file VFS
+// in another.
+func peersOf(graft, file system) []system {
+	wasm2go, modernc, mattn := file, file, file
+	wasm2go.name, wasm2go.program = wasm2goProgram+" "+file.name, wasm2goProgram
+	modernc.name, modernc.driver = "modernc "+file.name, "sqlite"
+	mattn.name, mattn.program, mattn.driver = mattnProgram+" "+file.name, mattnProgram, mattnProgram
+	mattn.source = func(dir, tag string) string { return mattnSource(file.source(dir, tag)) }
+	on := graft
+	on.name, on.program = subjectName+onWasm2go, wasm2goProgram
+	peers := []system{on, wasm2go, modernc, mattn}
+	for i := range peers {
+		peers[i].builder = &file
+	}
+	peers[0].builder = &graft
+	return peers
+}
+
+// mattnSource turns the pragmas of a data source name into mattn's form.
+func mattnSource(source string) string {
+	for _, name := range []string{"busy_timeout", "journal_mode", "synchronous", "cache_size"} {
+		source = strings.Replace(source, "_pragma="+name+"(", "_"+name+"=", 1)
+	}
+	return strings.ReplaceAll(source, ")", "")
 }
 
 // severally is s with n databases at once.

@@ -17,6 +17,8 @@ const (
 	ratio    unit = "ratio"
 	share    unit = "share" // of what is allowed
 	requests unit = "requests"
+	dollars  unit = "$"
+	cores    unit = "cores" // of a processor that are in use
 )
 
 // format writes v with three digits or so.
@@ -26,6 +28,10 @@ func (u unit) format(v float64) string {
 		return scaled(v, []scale{{1, "s"}, {1e-3, "ms"}, {1e-6, "µs"}, {1e-9, "ns"}})
 	case octets:
 		return scaled(v, []scale{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, "B"}})
+	case dollars:
+		return "$" + strconv.FormatFloat(v, 'g', 3, 64)
+	case cores:
+		return fmt.Sprintf("%.1f %%", 100*v)
 	case share:
 		return fmt.Sprintf("%.0f %%", 100*v)
 	case requests:
@@ -57,8 +63,8 @@ func scaled(v float64, scales []scale) string {
 
 // series is one sample for each round.
 type series struct {
-	Unit    unit
-	Samples []float64
+	Unit    unit      `json:"unit,omitempty"`
+	Samples []float64 `json:"samples,omitempty"`
 }
 
 // quantile gives the sample below which the part q of the samples lies, between
@@ -85,6 +91,14 @@ func (s series) String() string {
 		return s.Unit.format(s.Samples[0])
 	}
 	return fmt.Sprintf("%s (%s..%s)", s.Unit.format(s.median()), s.Unit.format(slices.Min(s.Samples)), s.Unit.format(slices.Max(s.Samples)))
+}
+
+// middle is the median alone.
+func (s series) middle() string {
+	if len(s.Samples) == 0 {
+		return "-"
+	}
+	return s.Unit.format(s.median())
 }
 
 // combine computes a series from two, round by round.
