@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -43,7 +45,8 @@ const (
 // ranked holds graft's figures to those of a peer. The ratio is graft's over the
 // peer's: below 1 graft is better. They are too noisy when the middle half of the
 // ratios, round by round, has both sides of 1 in it by more than the slack; a
-// single round that went wrong does not make them so.
+// single round that went wrong does not make them so. And when the medians say the
+// contrary of the ratios.
 func ranked(graft, peer series) (r rank, ratio float64) {
 	ratios := over(graft, peer)
 	ratio = ratios.median()
@@ -56,6 +59,8 @@ func ranked(graft, peer series) (r rank, ratio float64) {
 		return worse, math.Inf(1)
 	case low < 1/slack && high > slack:
 		return unranked, ratio
+	case math.Abs(ratio-1) > slack-1 && (ratio > 1) != (graft.median() > peer.median()):
+		return unranked, ratio
 	case ratio < 1/slack:
 		return better, ratio
 	case ratio > slack:
@@ -67,32 +72,50 @@ func ranked(graft, peer series) (r rank, ratio float64) {
 // idleCores is so little of a processor that less is no better.
 const idleCores = 0.01
 
-// loss is a metric in which a peer does better than graft.
+// loss is a metric in which peers do better than graft.
 type loss struct {
-	workload, metric, peer string
-	graft, other           series
-	ratio                  float64 // graft's over the peer's
-	rank                   rank    // worse or unranked
+	workload, metric string
+	graft            series
+	peers            []winner // most first
 }
 
+// winner is a peer that does better, or may.
+type winner struct {
+	system string
+	figure series
+	ratio  float64 // graft's over the peer's
+}
+
+// most is by how much graft loses to the best of them.
+func (l loss) most() float64 { return l.peers[0].ratio }
+
 // losses gives what graft loses, and what is too noisy to say.
-func (c comparison) losses() (all []loss) {
+func (c comparison) losses() (lost, unclear []loss) {
 	if len(c.Standings) == 0 {
-		return nil
+		return nil, nil
 	}
-	graft := c.Standings[0]
-	for _, peer := range c.Standings[1:] {
-		for i, f := range peer.Figures {
-			if i >= len(graft.Figures) || peer.isGraft() {
-				break
+	for i, f := range c.Standings[0].Figures {
+		var better, noisy []winner
+		for _, peer := range c.Standings[1:] {
+			if i >= len(peer.Figures) || peer.isGraft() {
+				continue
 			}
-			r, ratio := ranked(graft.Figures[i].series, f.series)
-			if r == worse || r == unranked {
-				all = append(all, loss{c.Name, f.Metric, peer.System, graft.Figures[i].series, f.series, ratio, r})
+			switch r, ratio := ranked(f.series, peer.Figures[i].series); r {
+			case worse:
+				better = append(better, winner{peer.System, peer.Figures[i].series, ratio})
+			case unranked:
+				noisy = append(noisy, winner{peer.System, peer.Figures[i].series, ratio})
 			}
 		}
+		slices.SortStableFunc(better, func(a, b winner) int { return cmp.Compare(b.ratio, a.ratio) })
+		if len(better) > 0 {
+			lost = append(lost, loss{c.Name, f.Metric, f.series, better})
+		}
+		if len(noisy) > 0 {
+			unclear = append(unclear, loss{c.Name, f.Metric, f.series, noisy})
+		}
 	}
-	return all
+	return lost, unclear
 }
 
 // isGraft tells whether the system is graft, in whatever way.

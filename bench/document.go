@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -95,52 +96,45 @@ func of(p part, all []saved) []saved {
 
 // losses says where graft does worse than a peer, worst first.
 func (d *document) losses(all []saved) {
-	var worst, unclear []loss
+	var lost, unclear []loss
 	for _, s := range all {
 		for _, c := range s.Compared {
-			for _, l := range c.losses() {
-				if l.rank == worse {
-					worst = append(worst, l)
-				} else {
-					unclear = append(unclear, l)
-				}
-			}
+			l, u := c.losses()
+			lost, unclear = append(lost, l...), append(unclear, u...)
 		}
 	}
 	d.say("## Where graft loses")
 	d.say("")
-	if len(worst) == 0 {
+	if len(lost) == 0 {
 		d.say("Nowhere, in what is measured here.")
 	} else {
-		d.say("Every figure below in which a peer does better than graft by more than %.0f %%, from the tables of this file. For most workloads some peer does less than graft does: "+
-			"a file has no history, and a download has no partial replica.", 100*(slack-1))
+		d.say("Every figure below in which a peer does better than graft by more than %.0f %%, from the tables of this file; in brackets, how many times the peer's graft's is. "+
+			"Most peers do less than graft: a file has no history, and a download is no partial replica.", 100*(slack-1))
 		d.say("")
-		d.say("| workload | figure | peer | graft | peer's | graft's is |\n|---|---|---|---|---|---|")
-		slices.SortStableFunc(worst, func(a, b loss) int { return -compareFloat(a.ratio, b.ratio) })
-		for _, l := range worst {
-			d.say("| [%s](#%s) | %s | %s | %s | %s | %s × |", l.workload, strings.ToLower(l.workload), l.metric, l.peer, l.graft.middle(), l.other.middle(), times(l.ratio))
+		d.say("| workload | figure | graft | better are |\n|---|---|---|---|")
+		slices.SortStableFunc(lost, func(a, b loss) int { return cmp.Compare(b.most(), a.most()) })
+		for _, l := range lost {
+			var peers []string
+			for _, w := range l.peers {
+				peers = append(peers, fmt.Sprintf("%s %s (%s ×)", w.system, w.figure.middle(), times(w.ratio)))
+			}
+			d.say("| [%s](#%s) | %s | %s | %s |", l.workload, strings.ToLower(l.workload), l.metric, l.graft.middle(), strings.Join(peers, ", "))
 		}
 	}
 	d.say("")
 	if len(unclear) > 0 {
 		var names []string
 		for _, l := range unclear {
-			names = append(names, fmt.Sprintf("%s (%s) against %s", l.workload, l.metric, l.peer))
+			var peers []string
+			for _, w := range l.peers {
+				peers = append(peers, w.system)
+			}
+			names = append(names, fmt.Sprintf("%s (%s) against %s", l.workload, l.metric, strings.Join(peers, ", ")))
 		}
 		d.say("Too noisy to rank: %s.", strings.Join(names, "; "))
 		d.say("")
 	}
 	d.missedTargets(all)
-}
-
-func compareFloat(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // missedTargets names the rows of the table of targets that miss theirs.

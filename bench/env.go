@@ -55,6 +55,10 @@ type size struct {
 	tick          time.Duration // interval of autosync
 	ticks         int
 
+	socialSmall int64   // of histories
+	histories   []int   // in commits
+	growth      []int64 // sizes in bytes
+
 	tags int // small databases in one process
 
 	social, socialLarge int64 // bytes of social networks; the large one may be 0: none
@@ -74,7 +78,9 @@ func sizes(name string) (size, error) {
 		pages: 250_000, commits: 100_000, fewCommits: 10, lookups: 100_000,
 		overwritten: 10_240, overwrites: 20, quiet: 2 * time.Second, patience: time.Minute,
 		latency: 25 * time.Millisecond, remoteCommits: []int{1, 1_000, 10_000}, pulled: 1_000, pushes: 20, tick: 100 * time.Millisecond, ticks: 20,
-		tags:   1000,
+		tags: 1000,
+
+		socialSmall: 16e6, histories: []int{1, 100, 1_000, 10_000}, growth: []int64{16e6, 165e6},
 		social: 165e6,
 	}
 	switch name {
@@ -82,6 +88,7 @@ func sizes(name string) (size, error) {
 	case "full":
 		s.transactionPages = 524_288
 		s.socialLarge, s.smallPushes = 1500e6, 10_000
+		s.growth = append(s.growth, 500e6, 2000e6)
 	case "tiny":
 		s = size{
 			name:       name,
@@ -92,7 +99,9 @@ func sizes(name string) (size, error) {
 			transactionPages: 600,
 			overwritten:      40, overwrites: 3, quiet: 50 * time.Millisecond, patience: 5 * time.Second,
 			latency: time.Millisecond, remoteCommits: []int{1, 5, 20}, pulled: 10, pushes: 3, tick: 20 * time.Millisecond, ticks: 5,
-			tags:   8,
+			tags: 8,
+
+			socialSmall: 1e6, histories: []int{1, 40}, growth: []int64{1e6, 2e6},
 			social: 2e6, socialLarge: 4e6, smallPushes: 40,
 			restless: true,
 		}

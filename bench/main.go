@@ -7,9 +7,10 @@
 // this run and of earlier ones: see [document].
 //
 // It is a module of its own, so that peers never enter the requirements of
-// graft. What local work is compared with is go-sqlite3's own file VFS: the same
-// SQLite on the same engine. Remote work runs on a bucket that counts requests
-// and adds latency to each: see [slowBucket].
+// graft. What local work is judged against is go-sqlite3's own file VFS: the same
+// SQLite on the same engine. It is shown beside other engines and drivers, some of
+// them in programs that are built first: see [program]. Remote work runs on a
+// bucket that counts requests and adds latency to each: see [slowBucket].
 //
 // A workload runs the same operations on graft and on its references in
 // alternating order, and gives rows of a table. A row has a figure for each
@@ -48,7 +49,7 @@ type workload struct {
 // workloads are all of them, in the order in which they run.
 func workloads() []workload {
 	return slices.Concat(localWorkloads(), processWorkloads(), sharingWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), rewriteWorkloads(), spaceWorkloads(),
-		remoteWorkloads(), coldWorkloads())
+		remoteWorkloads(), coldWorkloads(), remoteComparisons(), growthWorkloads())
 }
 
 // settings are what the command line says.

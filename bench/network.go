@@ -22,6 +22,7 @@ type network struct {
 	remote   graft.VolumeID
 	hydrated string       // data directory with all pages
 	names    *objectNames // once a trace needs them
+	small    int          // statements that were pushed one by one
 }
 
 // network gives the social network of about size bytes, imported and pushed once.
@@ -82,17 +83,22 @@ func (n *network) with(ctx context.Context, dir string, f func(bucket, *replica)
 
 // pushedNetwork gives the network of about size bytes after many small pushes.
 func (e *env) pushedNetwork(ctx context.Context, size int64) (*network, error) {
+	return e.networkAfter(ctx, size, e.size.smallPushes)
+}
+
+// networkAfter gives the network of about size bytes after so many small pushes.
+func (e *env) networkAfter(ctx context.Context, size int64, pushes int) (*network, error) {
 	base, err := e.network(ctx, size)
 	if err != nil {
 		return nil, err
 	}
-	return e.keepNetwork(base.name+"-pushed", func(n *network, dir string) error {
+	return e.keepNetwork(fmt.Sprint(base.name, "-pushed-", pushes), func(n *network, dir string) error {
 		n.remote = base.remote
 		n.file, n.bucket, n.hydrated = filepath.Join(dir, "social.db"), filepath.Join(dir, "bucket"), filepath.Join(dir, "hydrated")
 		if err := copyDir(n.bucket, base.bucket); err != nil {
 			return err
 		}
-		if err := n.push(ctx, base, e.size.smallPushes); err != nil {
+		if err := n.push(ctx, base, pushes); err != nil {
 			return err
 		}
 		return n.with(ctx, n.hydrated, func(_ bucket, r *replica) error {
@@ -128,6 +134,7 @@ func (n *network) push(ctx context.Context, base *network, pushes int) (err erro
 				return err
 			}
 			done += int(pushed.Commits) // none, if someone did twice what is done once
+			n.small = i + 1
 		}
 		return nil
 	})

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -26,8 +27,8 @@ func plotPart(p part, all []saved, dir string) (names []string, err error) {
 		return []string{name}, nil
 	}
 	for _, s := range all {
-		for i, f := range s.Compared[0].Standings[0].Figures {
-			name := fmt.Sprintf("%s-%s.svg", s.Workload, f.Metric)
+		for i, f := range s.Compared[0].Standings[0].Figures[:min(curves, len(s.Compared[0].Standings[0].Figures))] {
+			name := strings.ReplaceAll(fmt.Sprintf("%s-%s.svg", s.Workload, f.Metric), " ", "-")
 			if err := plotCurve(s, i, filepath.Join(dir, name)); err != nil {
 				return names, err
 			}
@@ -36,6 +37,9 @@ func plotPart(p part, all []saved, dir string) (names []string, err error) {
 	}
 	return names, nil
 }
+
+// curves is how many metrics are drawn: the time and the requests.
+const curves = 2
 
 // hues are colours that the colour-blind can tell, in the order of systems.
 var hues = []color.Color{
@@ -123,12 +127,18 @@ func plotRatios(all []saved, path string) (drawn bool, err error) {
 	return true, writePlot(p, legend, 20*vg.Centimeter, vg.Length(2+0.7*float64(max(len(lines), len(marks))))*vg.Centimeter, path)
 }
 
+// curveAxes are what grows.
+var curveAxes = map[string]string{"growth-history": "commits", "growth-size": "megabytes"}
+
 // plotCurve draws a metric of a workload over what grows.
 func plotCurve(s saved, metric int, path string) error {
 	p, legend := plot.New(), plot.NewLegend()
 	first := s.Compared[0].Standings[0].Figures[metric]
-	p.Y.Label.Text = fmt.Sprintf("%s (%s)", first.Metric, first.Unit)
-	p.X.Label.Text = s.Compared[0].What
+	p.Y.Label.Text = first.Metric
+	if first.Unit == seconds {
+		p.Y.Label.Text += " in seconds"
+	}
+	p.X.Label.Text = curveAxes[s.Workload]
 	p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: 6}
 	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: 3}
 	p.Add(plotter.NewGrid())
@@ -151,7 +161,7 @@ func plotCurve(s saved, metric int, path string) error {
 		legend.Add(system.System, l, points)
 	}
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-		axis.Min, axis.Max = math.Pow(10, math.Floor(math.Log10(axis.Min)-0.01)), math.Pow(10, math.Ceil(math.Log10(axis.Max)+0.01))
+		axis.Min, axis.Max = math.Pow(10, math.Floor(math.Log10(axis.Min))), math.Pow(10, math.Ceil(math.Log10(axis.Max*1.01)))
 	}
 	return writePlot(p, legend, 14*vg.Centimeter, 9*vg.Centimeter, path)
 }

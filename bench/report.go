@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -59,14 +60,7 @@ type report struct {
 func (r report) print(out io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(out, "%s\n%s\n\n", m, m.Command)
-	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "workload\tgraft\treference\t\tfigure\ttarget\t")
-	for _, row := range r.Rows {
-		if !row.bare() {
-			fmt.Fprintf(t, "%s\t%v\t%v\t%s\t%v\t%v\t%s\n", row.Name, row.Graft, row.Reference, row.Against, row.Figure, row.Target, row.verdict())
-		}
-	}
-	if err := t.Flush(); err != nil {
+	if err := r.printTargets(out); err != nil {
 		return err
 	}
 	for _, row := range r.Rows {
@@ -78,6 +72,21 @@ func (r report) print(out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// printTargets writes the rows that are more than a comparison.
+func (r report) printTargets(out io.Writer) error {
+	if !slices.ContainsFunc(r.Rows, func(r row) bool { return !r.bare() }) {
+		return nil
+	}
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "workload\tgraft\treference\t\tfigure\ttarget\t")
+	for _, row := range r.Rows {
+		if !row.bare() {
+			fmt.Fprintf(t, "%s\t%v\t%v\t%s\t%v\t%v\t%s\n", row.Name, row.Graft, row.Reference, row.Against, row.Figure, row.Target, row.verdict())
+		}
+	}
+	return t.Flush()
 }
 
 // print writes a line for each system.
