@@ -29,6 +29,8 @@ format:
 vet:
 	$(GO) vet ./...
 	$(GO) -C bench vet ./...
+	$(GO) -C bench vet -modfile=go.wasm2go.mod $(WASM2GO) ./...
+	$(GO) -C bench/litestream vet ./...
 	$(GO) -C internal/toxitest vet ./...
 	$(GO) -C examples/orm vet ./...
 
@@ -38,6 +40,8 @@ staticcheck:
 tidy:
 	$(GO) mod tidy -diff
 	$(GO) -C bench mod tidy -diff
+	$(GO) -C bench mod tidy -modfile=go.wasm2go.mod -diff
+	$(GO) -C bench/litestream mod tidy -diff
 	$(GO) -C internal/toxitest mod tidy -diff
 	$(GO) -C internal/wasm2go mod tidy -diff
 	$(GO) mod tidy -modfile=go.wasm2go.mod -diff
@@ -138,6 +142,8 @@ rename:
 	sed -i.old "s#module=$$old#module=$(MODULE)#" buf.gen.yaml && \
 	$(GO) mod edit -module "$(MODULE)" && \
 	$(GO) mod edit -module "$(MODULE)/bench" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../" bench/go.mod && \
+	$(GO) mod edit -module "$(MODULE)/bench" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../" bench/go.wasm2go.mod && \
+	$(GO) mod edit -module "$(MODULE)/bench/litestream" bench/litestream/go.mod && \
 	$(GO) mod edit -module "$(MODULE)/internal/toxitest" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../../" internal/toxitest/go.mod && \
 	$(GO) mod edit -module "$(MODULE)/internal/wasm2go" -droprequire "$$old" -dropreplace "$$old" -require "$(MODULE)@v0.0.0" -replace "$(MODULE)=../../" internal/wasm2go/go.mod && \
 	$(GO) mod edit -module "$(MODULE)" go.wasm2go.mod && \
