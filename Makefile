@@ -19,7 +19,7 @@ VERSITY        = github.com/versity/versitygw/cmd/versitygw@v1.8.0
 GCS            = github.com/fsouza/fake-gcs-server@v1.56.1
 AZURITE        = azurite@3.37.0
 
-.PHONY: check format vet staticcheck tidy test race wasm2go toxic orm fuzz bench cross platforms servers servers-clouds generate generated rename
+.PHONY: check format vet staticcheck tidy test race wasm2go toxic orm fuzz bench bench-compare cross platforms servers servers-clouds generate generated rename
 
 check: format vet staticcheck tidy cross test race wasm2go toxic orm fuzz bench generated
 
@@ -102,6 +102,27 @@ fuzz:
 # Every workload and every benchmark once, tiny, so that none rots.
 bench:
 	$(GO) -C bench test -bench . -benchtime 1x ./...
+
+# What changed since a commit: the benchmarks of both, by turns, and what benchstat makes of them.
+#	make bench-compare BASE=COMMIT
+BENCH        ?= ./^graft$$|ColdPointQuery
+BENCH_ROUNDS ?= 8
+BENCH_TIME   ?= 500ms
+
+bench-compare:
+	@test -n "$(BASE)" || { echo "BASE is not set"; exit 1; }
+	@dir=$$(mktemp -d) && trap 'git worktree remove --force "$$dir/tree"; rm -rf "$$dir"' EXIT && \
+		git worktree add --quiet --detach "$$dir/tree" "$(BASE)" && \
+		$(GO) -C "$$dir/tree/bench" test -c -o "$$dir/base.test" . && \
+		$(GO) -C bench test -c -o "$$dir/head.test" . && \
+		for round in $$(seq $(BENCH_ROUNDS)); do \
+			order="base head"; [ $$((round % 2)) = 1 ] || order="head base"; \
+			for side in $$order; do \
+				echo "round $$round of $(BENCH_ROUNDS): $$side"; \
+				(cd bench && "$$dir/$$side.test" -test.run '^$$' -test.bench '$(BENCH)' -test.benchtime $(BENCH_TIME) >>"$$dir/$$side") || exit 1; \
+			done; \
+		done && \
+		$(GO) tool -modfile=tools.mod benchstat "base=$$dir/base" "head=$$dir/head"
 
 cross:
 	@for t in $(TARGETS); do \
