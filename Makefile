@@ -99,9 +99,9 @@ fuzz:
 		done; \
 	done
 
-# Every workload and every benchmark once, tiny, so that none rots.
+# Every workload and every benchmark once, tiny, so that none rots. It builds the programs of peers, which takes minutes the first time.
 bench:
-	$(GO) -C bench test -bench . -benchtime 1x ./...
+	$(GO) -C bench test -timeout 30m -bench . -benchtime 1x ./...
 
 # What changed since a commit: the benchmarks of both, by turns, and what benchstat makes of them.
 #	make bench-compare BASE=COMMIT

@@ -46,6 +46,9 @@ func (c contest) all() []contender {
 	return slices.Concat([]contender{c.subject}, c.references, c.peers)
 }
 
+// peerRounds is how many rounds peers take part in: nothing is judged by them.
+const peerRounds = 3
+
 // times gives the time of one operation, for each round, of the subject, and of
 // each reference and peer.
 func (c contest) times(ctx context.Context) (subject series, others []series, err error) {
@@ -55,6 +58,9 @@ func (c contest) times(ctx context.Context) (subject series, others []series, er
 		for i := range all {
 			if round%2 == 1 {
 				i = len(all) - 1 - i
+			}
+			if i > len(c.references) && round >= peerRounds {
+				continue
 			}
 			t, err := c.phase(ctx, all[i], round)
 			if err != nil {

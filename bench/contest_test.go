@@ -105,3 +105,26 @@ func TestOtherAnswerFails(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestPeersAreShown lets a peer compete that is faster than the reference.
+func TestPeersAreShown(t *testing.T) {
+	const ms = time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		c := contestOf(sleeper{label: "graft", each: 10 * ms}, sleeper{label: "a", each: 20 * ms})
+		c.peers, c.rounds = []contender{sleeper{label: "b", each: 5 * ms}}, peerRounds+2
+		r, err := c.row(t.Context(), "planted", target{relation: atLeast, bound: 0.9, unit: ratio})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Against != "a" || judge(r.Figure, r.Target) != met || len(r.Figure.Samples) != c.rounds {
+			t.Errorf("the row is judged against %s: %v", r.Against, r.Figure)
+		}
+		lost, _ := r.Compared.losses()
+		if len(lost) != 1 || len(lost[0].peers) != 1 || lost[0].peers[0].system != "b" || math.Abs(lost[0].most()-2) > 1e-9 {
+			t.Errorf("lost is %+v", lost)
+		}
+		if n := len(r.Compared.Standings[2].Figures[0].Samples); n != peerRounds {
+			t.Errorf("the peer took part in %d rounds", n)
+		}
+	})
+}

@@ -58,6 +58,9 @@ func writeDocument(doc string) error {
 		}
 	}
 	d.targets(all)
+	if err := os.MkdirAll(filepath.Dir(doc), 0o777); err != nil {
+		return err
+	}
 	return os.WriteFile(doc, []byte(d.String()), 0o666)
 }
 

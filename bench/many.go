@@ -90,7 +90,7 @@ func manyTags(ctx context.Context, e *env) ([]row, error) {
 		c.Standings = append(c.Standings, standing{System: name, Figures: []figure{
 			{"time", series{Unit: seconds}}, {"memory", series{Unit: octets}}, {"idle processor", series{Unit: cores}}}})
 	}
-	for round := range min(e.rounds, 3) {
+	for round := range min(e.rounds, peerRounds) {
 		for i := range order {
 			if round%2 == 1 {
 				i = len(order) - 1 - i
