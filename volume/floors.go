@@ -35,6 +35,12 @@ var floors = map[protoreflect.Name]map[protowire.Number]int{
 		11: 38, // chunk_leaves
 		13: 1,  // features
 	},
+	"WarmSet": {
+		3: 17, // object_length: with an envelope of 16 bytes
+		5: 18, // frame_length: a page of 16 bytes or more, and a page_segment
+		8: 17, // page_segment: with a page
+		9: 1,  // features
+	},
 	"FrameIndex": {
 		1: 2, // length: with last_page
 		2: 2, // last_page

@@ -58,6 +58,10 @@ var hostileRecords = []hostileRecord{
 		_, err = DecodeChunk(Chunk{Leaves: 1, Object: someKey, Length: int64(len(b)), Sum: HashOf(b), Pages: 1}, b)
 		return err
 	}},
+	{KindWarmSet, &graftpb.WarmSet{}, MaxWarmSize - envelopeSize, func(b []byte) error {
+		_, err := DecodeWarm(WarmKey{someVolume, 7, HashOf(b)}, b)
+		return err
+	}},
 	{KindFrameIndex, &graftpb.FrameIndex{}, 4 << 20, func(b []byte) error {
 		_, err := DecodeFooter(&Segment{Pages: PageSetOf(1), Footer: Footer{Length: int64(len(b)), Sum: HashOf(b)}}, b)
 		return err

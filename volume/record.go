@@ -16,7 +16,7 @@ import (
 //	     0     4  magic "GRFT"
 //	     4     1  kind: 'A' Applied, 'C' Commit, 'F' FrameIndex, 'G' Graft,
 //	              'I' Index, 'K' CheckpointRoot, 'L' Leaf, 'N' Pin,
-//	              'P' PageTable, 'S' SegmentState
+//	              'P' PageTable, 'S' SegmentState, 'W' WarmSet
 //	     5     1  version, 1
 //	     6     2  zero
 //	     8     4  length of the payload, n
@@ -48,6 +48,7 @@ const (
 	KindPageTable    Kind = 'P'
 	KindPin          Kind = 'N'
 	KindSegmentState Kind = 'S'
+	KindWarmSet      Kind = 'W'
 )
 
 // Hash is a SHA-256. The commit hash is that of the stored record bytes.

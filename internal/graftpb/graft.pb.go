@@ -650,6 +650,118 @@ func (x *CheckpointRoot) GetFeatures() []uint32 {
 	return nil
 }
 
+// WarmSet holds pages that a replica has used, and parts of the page index that
+// lead to them. The field that begins with object_ has one entry for each part,
+// frame_length one for each frame, page_segment one for each page, in the order of
+// the frames.
+type WarmSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Volume        []byte                 `protobuf:"bytes,1,opt,name=volume,proto3" json:"volume,omitempty"`
+	Lsn           uint64                 `protobuf:"varint,2,opt,name=lsn,proto3" json:"lsn,omitempty"`                                              // of the commit whose pages they are
+	ObjectLength  []uint32               `protobuf:"varint,3,rep,packed,name=object_length,json=objectLength,proto3" json:"object_length,omitempty"` // bytes of records that follow one another in objects
+	Objects       []byte                 `protobuf:"bytes,4,opt,name=objects,proto3" json:"objects,omitempty"`                                       // CheckpointRoot and PageTable records, as the bucket has them
+	FrameLength   []uint32               `protobuf:"varint,5,rep,packed,name=frame_length,json=frameLength,proto3" json:"frame_length,omitempty"`    // bytes of frames that follow one another in frames
+	Frames        []byte                 `protobuf:"bytes,6,opt,name=frames,proto3" json:"frames,omitempty"`                                         // the pages, ascending
+	Segments      []byte                 `protobuf:"bytes,7,opt,name=segments,proto3" json:"segments,omitempty"`                                     // SegmentIDs, 16 bytes each, no two equal
+	PageSegment   []uint32               `protobuf:"varint,8,rep,packed,name=page_segment,json=pageSegment,proto3" json:"page_segment,omitempty"`    // number of the Segment that the page is of, from 0
+	Features      []uint32               `protobuf:"varint,9,rep,packed,name=features,proto3" json:"features,omitempty"`                             // required: a reader that does not know one must refuse
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WarmSet) Reset() {
+	*x = WarmSet{}
+	mi := &file_graft_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WarmSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WarmSet) ProtoMessage() {}
+
+func (x *WarmSet) ProtoReflect() protoreflect.Message {
+	mi := &file_graft_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WarmSet.ProtoReflect.Descriptor instead.
+func (*WarmSet) Descriptor() ([]byte, []int) {
+	return file_graft_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *WarmSet) GetVolume() []byte {
+	if x != nil {
+		return x.Volume
+	}
+	return nil
+}
+
+func (x *WarmSet) GetLsn() uint64 {
+	if x != nil {
+		return x.Lsn
+	}
+	return 0
+}
+
+func (x *WarmSet) GetObjectLength() []uint32 {
+	if x != nil {
+		return x.ObjectLength
+	}
+	return nil
+}
+
+func (x *WarmSet) GetObjects() []byte {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *WarmSet) GetFrameLength() []uint32 {
+	if x != nil {
+		return x.FrameLength
+	}
+	return nil
+}
+
+func (x *WarmSet) GetFrames() []byte {
+	if x != nil {
+		return x.Frames
+	}
+	return nil
+}
+
+func (x *WarmSet) GetSegments() []byte {
+	if x != nil {
+		return x.Segments
+	}
+	return nil
+}
+
+func (x *WarmSet) GetPageSegment() []uint32 {
+	if x != nil {
+		return x.PageSegment
+	}
+	return nil
+}
+
+func (x *WarmSet) GetFeatures() []uint32 {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
 // Segment names one Segment and says what is in it.
 type Segment struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -664,7 +776,7 @@ type Segment struct {
 
 func (x *Segment) Reset() {
 	*x = Segment{}
-	mi := &file_graft_proto_msgTypes[7]
+	mi := &file_graft_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -676,7 +788,7 @@ func (x *Segment) String() string {
 func (*Segment) ProtoMessage() {}
 
 func (x *Segment) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[7]
+	mi := &file_graft_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -689,7 +801,7 @@ func (x *Segment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Segment.ProtoReflect.Descriptor instead.
 func (*Segment) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{7}
+	return file_graft_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Segment) GetId() []byte {
@@ -740,7 +852,7 @@ type FrameIndex struct {
 
 func (x *FrameIndex) Reset() {
 	*x = FrameIndex{}
-	mi := &file_graft_proto_msgTypes[8]
+	mi := &file_graft_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +864,7 @@ func (x *FrameIndex) String() string {
 func (*FrameIndex) ProtoMessage() {}
 
 func (x *FrameIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[8]
+	mi := &file_graft_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +877,7 @@ func (x *FrameIndex) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FrameIndex.ProtoReflect.Descriptor instead.
 func (*FrameIndex) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{8}
+	return file_graft_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FrameIndex) GetLength() []uint32 {
@@ -801,7 +913,7 @@ type Footer struct {
 
 func (x *Footer) Reset() {
 	*x = Footer{}
-	mi := &file_graft_proto_msgTypes[9]
+	mi := &file_graft_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +925,7 @@ func (x *Footer) String() string {
 func (*Footer) ProtoMessage() {}
 
 func (x *Footer) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[9]
+	mi := &file_graft_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +938,7 @@ func (x *Footer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Footer.ProtoReflect.Descriptor instead.
 func (*Footer) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{9}
+	return file_graft_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Footer) GetOffset() uint64 {
@@ -866,7 +978,7 @@ type Graft struct {
 
 func (x *Graft) Reset() {
 	*x = Graft{}
-	mi := &file_graft_proto_msgTypes[10]
+	mi := &file_graft_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -878,7 +990,7 @@ func (x *Graft) String() string {
 func (*Graft) ProtoMessage() {}
 
 func (x *Graft) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[10]
+	mi := &file_graft_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -891,7 +1003,7 @@ func (x *Graft) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Graft.ProtoReflect.Descriptor instead.
 func (*Graft) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{10}
+	return file_graft_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Graft) GetRemote() []byte {
@@ -954,7 +1066,7 @@ type Pending struct {
 
 func (x *Pending) Reset() {
 	*x = Pending{}
-	mi := &file_graft_proto_msgTypes[11]
+	mi := &file_graft_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -966,7 +1078,7 @@ func (x *Pending) String() string {
 func (*Pending) ProtoMessage() {}
 
 func (x *Pending) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[11]
+	mi := &file_graft_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -979,7 +1091,7 @@ func (x *Pending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Pending.ProtoReflect.Descriptor instead.
 func (*Pending) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{11}
+	return file_graft_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Pending) GetRecord() []byte {
@@ -1009,7 +1121,7 @@ type SegmentState struct {
 
 func (x *SegmentState) Reset() {
 	*x = SegmentState{}
-	mi := &file_graft_proto_msgTypes[12]
+	mi := &file_graft_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1021,7 +1133,7 @@ func (x *SegmentState) String() string {
 func (*SegmentState) ProtoMessage() {}
 
 func (x *SegmentState) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[12]
+	mi := &file_graft_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1034,7 +1146,7 @@ func (x *SegmentState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SegmentState.ProtoReflect.Descriptor instead.
 func (*SegmentState) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{12}
+	return file_graft_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SegmentState) GetVolume() []byte {
@@ -1076,7 +1188,7 @@ type Alias struct {
 
 func (x *Alias) Reset() {
 	*x = Alias{}
-	mi := &file_graft_proto_msgTypes[13]
+	mi := &file_graft_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1200,7 @@ func (x *Alias) String() string {
 func (*Alias) ProtoMessage() {}
 
 func (x *Alias) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[13]
+	mi := &file_graft_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1213,7 @@ func (x *Alias) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Alias.ProtoReflect.Descriptor instead.
 func (*Alias) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{13}
+	return file_graft_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Alias) GetSegment() []byte {
@@ -1132,7 +1244,7 @@ type Index struct {
 
 func (x *Index) Reset() {
 	*x = Index{}
-	mi := &file_graft_proto_msgTypes[14]
+	mi := &file_graft_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1256,7 @@ func (x *Index) String() string {
 func (*Index) ProtoMessage() {}
 
 func (x *Index) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[14]
+	mi := &file_graft_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1269,7 @@ func (x *Index) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Index.ProtoReflect.Descriptor instead.
 func (*Index) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{14}
+	return file_graft_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Index) GetSyncRemote() uint64 {
@@ -1206,7 +1318,7 @@ type Leaf struct {
 
 func (x *Leaf) Reset() {
 	*x = Leaf{}
-	mi := &file_graft_proto_msgTypes[15]
+	mi := &file_graft_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1218,7 +1330,7 @@ func (x *Leaf) String() string {
 func (*Leaf) ProtoMessage() {}
 
 func (x *Leaf) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[15]
+	mi := &file_graft_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1231,7 +1343,7 @@ func (x *Leaf) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Leaf.ProtoReflect.Descriptor instead.
 func (*Leaf) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{15}
+	return file_graft_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Leaf) GetSegments() []byte {
@@ -1260,7 +1372,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_graft_proto_msgTypes[16]
+	mi := &file_graft_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1272,7 +1384,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_graft_proto_msgTypes[16]
+	mi := &file_graft_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1285,7 +1397,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_graft_proto_rawDescGZIP(), []int{16}
+	return file_graft_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Applied) GetSequence() uint64 {
@@ -1376,7 +1488,17 @@ const file_graft_proto_rawDesc = "" +
 	"chunkPages\x12!\n" +
 	"\fchunk_leaves\x18\v \x03(\rR\vchunkLeaves\x12\x16\n" +
 	"\x06bundle\x18\f \x01(\fR\x06bundle\x12\x1a\n" +
-	"\bfeatures\x18\r \x03(\rR\bfeatures\"\x9f\x01\n" +
+	"\bfeatures\x18\r \x03(\rR\bfeatures\"\x88\x02\n" +
+	"\aWarmSet\x12\x16\n" +
+	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
+	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12#\n" +
+	"\robject_length\x18\x03 \x03(\rR\fobjectLength\x12\x18\n" +
+	"\aobjects\x18\x04 \x01(\fR\aobjects\x12!\n" +
+	"\fframe_length\x18\x05 \x03(\rR\vframeLength\x12\x16\n" +
+	"\x06frames\x18\x06 \x01(\fR\x06frames\x12\x1a\n" +
+	"\bsegments\x18\a \x01(\fR\bsegments\x12!\n" +
+	"\fpage_segment\x18\b \x03(\rR\vpageSegment\x12\x1a\n" +
+	"\bfeatures\x18\t \x03(\rR\bfeatures\"\x9f\x01\n" +
 	"\aSegment\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
 	"\x05pages\x18\x02 \x01(\fR\x05pages\x12,\n" +
@@ -1442,7 +1564,7 @@ func file_graft_proto_rawDescGZIP() []byte {
 	return file_graft_proto_rawDescData
 }
 
-var file_graft_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_graft_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_graft_proto_goTypes = []any{
 	(*Commit)(nil),         // 0: graft.v1.Commit
 	(*Origin)(nil),         // 1: graft.v1.Origin
@@ -1451,30 +1573,31 @@ var file_graft_proto_goTypes = []any{
 	(*PageTable)(nil),      // 4: graft.v1.PageTable
 	(*Source)(nil),         // 5: graft.v1.Source
 	(*CheckpointRoot)(nil), // 6: graft.v1.CheckpointRoot
-	(*Segment)(nil),        // 7: graft.v1.Segment
-	(*FrameIndex)(nil),     // 8: graft.v1.FrameIndex
-	(*Footer)(nil),         // 9: graft.v1.Footer
-	(*Graft)(nil),          // 10: graft.v1.Graft
-	(*Pending)(nil),        // 11: graft.v1.Pending
-	(*SegmentState)(nil),   // 12: graft.v1.SegmentState
-	(*Alias)(nil),          // 13: graft.v1.Alias
-	(*Index)(nil),          // 14: graft.v1.Index
-	(*Leaf)(nil),           // 15: graft.v1.Leaf
-	(*Applied)(nil),        // 16: graft.v1.Applied
+	(*WarmSet)(nil),        // 7: graft.v1.WarmSet
+	(*Segment)(nil),        // 8: graft.v1.Segment
+	(*FrameIndex)(nil),     // 9: graft.v1.FrameIndex
+	(*Footer)(nil),         // 10: graft.v1.Footer
+	(*Graft)(nil),          // 11: graft.v1.Graft
+	(*Pending)(nil),        // 12: graft.v1.Pending
+	(*SegmentState)(nil),   // 13: graft.v1.SegmentState
+	(*Alias)(nil),          // 14: graft.v1.Alias
+	(*Index)(nil),          // 15: graft.v1.Index
+	(*Leaf)(nil),           // 16: graft.v1.Leaf
+	(*Applied)(nil),        // 17: graft.v1.Applied
 }
 var file_graft_proto_depIdxs = []int32{
-	7,  // 0: graft.v1.Commit.segments:type_name -> graft.v1.Segment
+	8,  // 0: graft.v1.Commit.segments:type_name -> graft.v1.Segment
 	3,  // 1: graft.v1.Commit.checkpoint:type_name -> graft.v1.Checkpoint
 	4,  // 2: graft.v1.Commit.since:type_name -> graft.v1.PageTable
 	1,  // 3: graft.v1.Commit.ancestors:type_name -> graft.v1.Origin
 	1,  // 4: graft.v1.Pin.origin:type_name -> graft.v1.Origin
 	5,  // 5: graft.v1.PageTable.sources:type_name -> graft.v1.Source
 	3,  // 6: graft.v1.CheckpointRoot.objects:type_name -> graft.v1.Checkpoint
-	8,  // 7: graft.v1.Segment.frames:type_name -> graft.v1.FrameIndex
-	9,  // 8: graft.v1.Segment.footer:type_name -> graft.v1.Footer
-	11, // 9: graft.v1.Graft.pending:type_name -> graft.v1.Pending
-	7,  // 10: graft.v1.SegmentState.segment:type_name -> graft.v1.Segment
-	13, // 11: graft.v1.SegmentState.aliases:type_name -> graft.v1.Alias
+	9,  // 7: graft.v1.Segment.frames:type_name -> graft.v1.FrameIndex
+	10, // 8: graft.v1.Segment.footer:type_name -> graft.v1.Footer
+	12, // 9: graft.v1.Graft.pending:type_name -> graft.v1.Pending
+	8,  // 10: graft.v1.SegmentState.segment:type_name -> graft.v1.Segment
+	14, // 11: graft.v1.SegmentState.aliases:type_name -> graft.v1.Alias
 	12, // [12:12] is the sub-list for method output_type
 	12, // [12:12] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
@@ -1493,7 +1616,7 @@ func file_graft_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_graft_proto_rawDesc), len(file_graft_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
