@@ -38,7 +38,10 @@ type (
 	Pulled      = graftsync.Pulled
 	Pushed      = graftsync.Pushed
 	Status      = graftsync.Status
+	Warmed      = graftsync.Warmed
 	RemoteStats = objstore.Stats
+
+	WarmPublished = graftsync.WarmPublished
 
 	// Stats counts requests to the bucket and pages of Snapshots that were read,
 	// and tells what they cost.

@@ -142,6 +142,9 @@ func openDirectory(ctx context.Context, path string, o Options) (_ *directory, e
 		return nil, err
 	}
 	d.remote = graftsync.NewRemote(d.bucket, d.store, d.log)
+	if o.Warm {
+		d.remote.WarmClones()
+	}
 	d.heads.Start(d.store, d.remote)
 	auto, stop := context.WithCancel(context.Background())
 	d.stop = stop

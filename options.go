@@ -51,6 +51,10 @@ type Options struct {
 	// they are without a bucket.
 	Cache int64
 
+	// Warm has each clone get the pages that another replica has published by
+	// [Graft.PublishWarm], beside the requests that it makes anyway.
+	Warm bool
+
 	// Logger gets what happens in the background. Nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -133,6 +137,9 @@ func (o *Options) accepts(other Options) error {
 	}
 	if other.Cache != 0 && other.Cache != o.Cache {
 		names = append(names, "cache")
+	}
+	if other.Warm && !o.Warm {
+		names = append(names, "warm")
 	}
 	if len(names) > 0 {
 		return fmt.Errorf("graft: it is open in this process with another %s", strings.Join(names, " and "))

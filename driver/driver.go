@@ -13,6 +13,8 @@
 //	remote     the URL of the bucket; without it that of the data directory if it
 //	           is open, or else of GRAFT_REMOTE, or none
 //	autosync   interval, as 10s, at which all Tags are pulled and pushed
+//	warm       on: a clone fetches the pages that another replica has published as
+//	           used, by PRAGMA graft_warm_publish
 //	pagecache  size of the cache of pages in memory, as 64MB; 32 MiB without it
 //	budget     what each statement may take of the bucket to read pages: bytes, as
 //	           10MB, or requests, as 20requests; no bound without it
@@ -33,8 +35,8 @@
 // _secure_delete, _synchronous or _sync, _writable_schema, _cache_size. Any other
 // key is an error.
 //
-// dir, remote, autosync, pagecache and cache belong to the data directory: all who have it open
-// in a process share one store, and give the same or nothing. tag and the rest
+// dir, remote, autosync, warm, pagecache and cache belong to the data directory: all
+// who have it open in a process share one store, and give the same or nothing. tag and the rest
 // are each connection's.
 //
 // The pragmas of graft run when a statement is prepared. PRAGMA graft_switch

@@ -46,6 +46,7 @@ type Head struct {
 	write chan struct{} // full while the write lock is held
 
 	saved savedIndex
+	used  usedPages
 
 	mu struct {
 		sync.Mutex

@@ -26,6 +26,8 @@ type Reader struct {
 	ahead  readAhead
 	onMiss func(volume.PageIdx)
 	pages  meter.Pages // that were read; the store's count has them from Close on
+
+	notesUsed bool
 }
 
 // OnMiss has fn called with each page that is going to be fetched, before that:
@@ -99,6 +101,9 @@ func copyTo(dst, page *volume.Page, err error) error {
 func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page) (*volume.Page, error) {
 	if r.closed.Load() {
 		return nil, ErrReaderClosed
+	}
+	if r.notesUsed {
+		r.head.used.note(p)
 	}
 	if page := r.ahead.take(p, r); page != nil {
 		r.count(ctx, meter.Local)

@@ -127,6 +127,8 @@ func (r *Remote) clone(ctx context.Context, local, v volume.VolumeID) (g volume.
 	ctx, end := begin(ctx, "clone", volume.VolumeID{})
 	defer end(&err)
 	defer r.store.HoldVolume(v)() // until the Graft refers to it
+	warm, giveUp := r.startWarm(ctx, v)
+	defer giveUp()
 	got, err := r.findVolume(ctx, v)
 	if err != nil {
 		return volume.GraftState{}, fmt.Errorf("clone: %w", err)
@@ -138,9 +140,15 @@ func (r *Remote) clone(ctx context.Context, local, v volume.VolumeID) (g volume.
 	if err != nil {
 		return volume.GraftState{}, fmt.Errorf("clone: %w", err)
 	}
+	set := warm()
 	g = volume.GraftState{Local: local, Remote: v, SyncPoint: volume.SyncPoint{Remote: got.Head}, Base: base}
 	if err := r.store.Apply(store.Change{Grafts: []volume.GraftState{g}}); err != nil {
 		return g, fmt.Errorf("clone: %w", err)
+	}
+	if set != nil {
+		if _, err := r.stageWarm(ctx, snapshot.Point{Volume: v, LSN: got.Head}, set); err != nil {
+			r.log.Warn("warm set is not used", "volume", v, "error", err)
+		}
 	}
 	return g, nil
 }

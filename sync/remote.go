@@ -51,6 +51,7 @@ type Remote struct {
 	maxPageSet  int // volume.MaxPageSets; tests set it
 	now         func() time.Time
 	turns       atomic.Uint64 // the last turn that was given
+	warm        bool          // a clone gets the newest warm set
 
 	mu struct {
 		sync.Mutex
@@ -81,6 +82,10 @@ func NewRemote(b *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
 	r.mu.indexes = make(map[snapshot.Point]*index)
 	return r
 }
+
+// WarmClones has each Clone get the newest warm set of the remote Volume, if there
+// is one. It is called before the Remote is used.
+func (r *Remote) WarmClones() { r.warm = true }
 
 // Close cancels the requests for pages that are under way and waits for them.
 func (r *Remote) Close() {

@@ -48,6 +48,9 @@ var pragmas = map[string]pragma{
 	"graft_dump_commit": {argument: "VOLUMEID:LSN", run: (*file).pragmaDumpCommit},
 	"graft_log":         {argument: "[COUNT]", run: (*file).pragmaLog},
 	"graft_stats":       {uncounted: true, run: (*file).pragmaStats},
+
+	"graft_warm":         {run: (*file).pragmaWarm},
+	"graft_warm_publish": {argument: "[SIZE]", run: (*file).pragmaWarmPublish},
 }
 
 // Pragma answers graft's pragmas, and pins what a file of graft cannot change.

@@ -176,6 +176,12 @@ func (s *script) synced(a, b *machine, local, remote string) {
 	s.both(a, "graft_dump_commit", "'"+local+":2'")
 	s.both(a, "graft_push", "")
 	s.both(b, "graft_clone", "'"+remote+"'")
+	s.both(a, "graft_warm", "")
+	s.run(b, "graft_warm_publish", "")
+	s.both(a, "graft_warm_publish", "")
+	s.both(b, "graft_warm_publish", "'64kB'")
+	s.both(a, "graft_warm", "")
+	s.both(b, "graft_warm_publish", "'many'")
 	s.both(b, "graft_audit", "")
 	s.both(b, "graft_hydrate", "")
 	s.exec(b, "INSERT INTO t VALUES (2)")
@@ -280,6 +286,9 @@ var documents = map[string]reflect.Type{
 	"graft_dump_commit": reflect.TypeFor[commitDoc](),
 	"graft_log":         reflect.TypeFor[logDoc](),
 	"graft_stats":       reflect.TypeFor[statsDoc](),
+
+	"graft_warm":         reflect.TypeFor[warmDoc](),
+	"graft_warm_publish": reflect.TypeFor[warmPublishDoc](),
 }
 
 // checkDocument reads a document into its type, which must have all of its fields.

@@ -64,6 +64,7 @@ func (f *file) pin() {
 	f.reader = f.graft.Reader()
 	if f.foresees {
 		f.reader.OnMiss(f.missed)
+		f.reader.NoteUsed()
 	}
 	if f.shown != nil && f.shown.SameContent(f.reader) {
 		return

@@ -167,6 +167,7 @@ func OpenConfig(ctx context.Context, c Config) (*graft.DB, error) {
 		AutoSync:      c.AutoSync,
 		PageCache:     c.PageCache,
 		Cache:         c.Cache,
+		Warm:          c.Warm,
 	})
 }
 

@@ -28,8 +28,9 @@ type Config struct {
 
 	AutoSync   time.Duration
 	Budget     meter.Budget
-	PageCache  int64  // bytes
-	Cache      int64  // bytes
+	PageCache  int64 // bytes
+	Cache      int64 // bytes
+	Warm       bool
 	Mode       string // ro, rw or rwc
 	Pragmas    []string
 	TxLock     string
@@ -39,7 +40,7 @@ type Config struct {
 // keys are the parameters of both forms. SQLite takes a cache= of a URI for its own,
 // so that graft's is _cache= where SQLite sees it. A key that may repeat is in repeated.
 var (
-	keys     = []string{"tag", "dir", "remote", "autosync", "pagecache", "cache", "_cache", "budget", "mode", "_pragma", "_txlock", "_timefmt"}
+	keys     = []string{"tag", "dir", "remote", "autosync", "pagecache", "cache", "_cache", "warm", "budget", "mode", "_pragma", "_txlock", "_timefmt"}
 	repeated = []string{"_pragma"}
 )
 
@@ -203,6 +204,8 @@ func FromValues(values url.Values) (Config, error) {
 			fail("%s=%s is not one of %s", key, value, strings.Join(allowed, ", "))
 		}
 	}
+	oneOf("warm", values.Get("warm"), "on", "off")
+	c.Warm = values.Get("warm") == "on"
 	oneOf("mode", c.Mode, "ro", "rw", "rwc")
 	oneOf("_txlock", c.TxLock, "deferred", "immediate", "exclusive")
 	return c, errors.Join(errs...)
@@ -251,6 +254,9 @@ func (c Config) URI() string {
 	add("budget", c.Budget.String())
 	if c.Cache > 0 {
 		add("_cache", strconv.FormatInt(c.Cache, 10))
+	}
+	if c.Warm {
+		add("warm", "on")
 	}
 	add("mode", c.Mode)
 	for _, p := range c.Pragmas {
