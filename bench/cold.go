@@ -19,6 +19,10 @@ type coldQuery struct {
 
 	requests, bytes, trips float64 // at most; 0: no bound
 	pattern                bool    // whose requests count at other sizes, too
+
+	// warm has another replica publish a warm set before a user is asked about,
+	// which the new one gets; nil: there is none.
+	warm func(ctx context.Context, e *env, n *network, q *coldQuery, user int) error
 }
 
 var coldQueries = []coldQuery{
@@ -180,6 +184,11 @@ func (q *coldQuery) trials(ctx context.Context, e *env, n *network) (all coldTri
 		if err != nil {
 			return all, err
 		}
+		if q.warm != nil {
+			if err := q.warm(ctx, e, n, q, user); err != nil {
+				return all, err
+			}
+		}
 		t, err := q.cold(ctx, e, n, user, want)
 		if err != nil {
 			return all, err
@@ -230,7 +239,7 @@ func (q *coldQuery) cold(ctx context.Context, e *env, n *network, user int, want
 	var r *replica
 	var got string
 	t, err = b.measured(speed{Latency: e.size.latency}, func() (err error) {
-		if r, err = openReplica(ctx, dir, &graft.Options{Bucket: b.Bucket}); err != nil {
+		if r, err = openReplica(ctx, dir, &graft.Options{Bucket: b.Bucket, Warm: q.warm != nil}); err != nil {
 			return err
 		}
 		if err := r.graft.Clone(ctx, n.remote); err != nil {

@@ -49,7 +49,7 @@ type workload struct {
 // workloads are all of them, in the order in which they run.
 func workloads() []workload {
 	return slices.Concat(localWorkloads(), processWorkloads(), sharingWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), rewriteWorkloads(), spaceWorkloads(),
-		remoteWorkloads(), coldWorkloads(), remoteComparisons(), growthWorkloads())
+		remoteWorkloads(), coldWorkloads(), warmWorkloads(), remoteComparisons(), growthWorkloads())
 }
 
 // settings are what the command line says.
