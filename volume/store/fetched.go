@@ -88,9 +88,10 @@ func (s *Store) StageFetched(id volume.SegmentID, pages []volume.PageEntry) erro
 	for _, p := range pages {
 		f.touch(PageRef{id, p.Idx})
 	}
-	count := f.count.Add(int64(len(pages)))
 	err := s.stage(id, pages, metaFetched)
-	if err == nil && f.quota > 0 && count > f.due.Load() {
+	// Not before: an eviction that does not see them would take them for counted.
+	f.count.Add(int64(len(pages)))
+	if err == nil && s.NeedsEvict() {
 		s.opts.OverQuota()
 	}
 	return err

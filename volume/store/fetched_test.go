@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -238,5 +239,52 @@ func TestWhatIsHeldAfterItWasChosenStays(t *testing.T) {
 	}
 	if has, err := s.HasPage(id, 7); !has || err != nil || e.removed != 19 {
 		t.Errorf("page 7 is here: %v, %v; %d of 20 are gone", has, err, e.removed)
+	}
+}
+
+// An eviction that has counted before pages are stored does not take them for
+// counted.
+func TestPagesThatAreBeingStoredCountAfterwards(t *testing.T) {
+	kicked := make(chan struct{}, 10)
+	s, err := Open(t.TempDir(), Options{Quota: 10 * volume.PageSize, OverQuota: func() { kicked <- struct{}{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeStore(t, s)
+	pages := func(first volume.PageIdx) (entries []volume.PageEntry) {
+		for i := range volume.PageIdx(8) {
+			entries = append(entries, volume.PageEntry{Idx: first + i, Page: &volume.Page{1}})
+		}
+		return entries
+	}
+	id := volume.NewSegmentID()
+	if err := s.StageFetched(id, pages(1)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Evict(t.Context()); err != nil || got.Left != 8 || s.NeedsEvict() {
+		t.Fatalf("evicted %+v, %v", got, err)
+	}
+	before := s.fetched.clock.Load()
+	s.writing.Lock() // nothing is stored now
+	done := make(chan error, 1)
+	go func() { done <- s.StageFetched(id, pages(100)) }()
+	for s.fetched.clock.Load() == before {
+		runtime.Gosched()
+	}
+	for range 1000 { // it goes as far as it can
+		runtime.Gosched()
+	}
+	for len(kicked) > 0 {
+		<-kicked
+	}
+	if got, err := s.Evict(t.Context()); err != nil || got.Left != 8 {
+		t.Errorf("evicted %+v, %v", got, err)
+	}
+	s.writing.Unlock()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if !s.NeedsEvict() || len(kicked) == 0 {
+		t.Error("16 pages are not over a quota of 10")
 	}
 }
