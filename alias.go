@@ -43,6 +43,12 @@ type (
 
 	WarmPublished = graftsync.WarmPublished
 
+	Pin      = graftsync.Pin
+	PinKind  = graftsync.PinKind
+	PinInfo  = graftsync.PinInfo
+	Pinned   = graftsync.Pinned
+	Coverage = graftsync.Coverage
+
 	// Stats counts requests to the bucket and pages of Snapshots that were read,
 	// and tells what they cost.
 	Stats = meter.Stats
@@ -64,6 +70,17 @@ const (
 	PhaseCommit     = graftsync.PhaseCommit
 	PhaseDone       = graftsync.PhaseDone
 )
+
+// What a Pin keeps.
+const (
+	PinAll      = graftsync.PinAll
+	PinTable    = graftsync.PinTable
+	PinSnapshot = graftsync.PinSnapshot
+)
+
+// ParsePin reads the text form of a Pin: all, table NAME, snapshot, or snapshot
+// VOLUMEID:LSN.
+func ParsePin(text string) (Pin, error) { return graftsync.ParsePin(text) }
 
 // WithProgress gives a context whose operations tell fn how far they are: see
 // [graftsync.WithProgress].
@@ -103,6 +120,12 @@ var (
 // ErrBudget is returned by a statement that has spent its budget (driver: budget=)
 // before the request that would exceed it is made.
 var ErrBudget = meter.ErrBudget
+
+// Errors of Pin and Unpin.
+var (
+	ErrNoPin   = graftsync.ErrNoPin
+	ErrNoTable = graftsync.ErrNoTable
+)
 
 // Errors of TryWriter.
 var (

@@ -145,6 +145,8 @@ func openDirectory(ctx context.Context, path string, o Options) (_ *directory, e
 	if o.Warm {
 		d.remote.WarmClones()
 	}
+	d.remote.UseHeads(d.heads.Open)
+	d.heads.Keep(d.remote.PinnedPoints, func(ctx context.Context) error { return d.remote.HoldPins(ctx, false) })
 	d.heads.Start(d.store, d.remote)
 	auto, stop := context.WithCancel(context.Background())
 	d.stop = stop

@@ -27,6 +27,9 @@ type Heads struct {
 
 	sweeping sync.Mutex // held by the sweep that runs
 
+	kept        func() ([]Point, error)     // see Keep; nil: none
+	beforeEvict func(context.Context) error // or nil
+
 	// opening is held while a Head is opened, so that a Graft has one.
 	opening sync.Mutex
 
@@ -43,6 +46,13 @@ func NewHeads(log *slog.Logger) *Heads {
 	hs.mu.heads = make(map[volume.VolumeID]*Head)
 	hs.mu.deleted = make(map[*Head]struct{})
 	return hs
+}
+
+// Keep has sweeps keep the Snapshots of remote Volumes at the commits that points
+// gives, and calls beforeEvict before each eviction, which an error of it puts off.
+// It is called before Start.
+func (hs *Heads) Keep(points func() ([]Point, error), beforeEvict func(context.Context) error) {
+	hs.kept, hs.beforeEvict = points, beforeEvict
 }
 
 // Start begins the work in the background. The store was opened with

@@ -49,6 +49,11 @@ func (hs *Heads) evict(ctx context.Context) error {
 	if !hs.store.NeedsEvict() {
 		return nil
 	}
+	if hs.beforeEvict != nil {
+		if err := hs.beforeEvict(ctx); err != nil {
+			return err
+		}
+	}
 	hs.sweeping.Lock()
 	defer hs.sweeping.Unlock()
 	evicted, err := hs.store.Evict(ctx)
@@ -108,7 +113,11 @@ func (hs *Heads) mark(ctx context.Context) (store.Live, error) {
 	}
 	m := marker{store: hs.store, live: live, aliases: make(map[volume.SegmentID][]volume.Alias)}
 	points := make(map[Point]bool)
-	for _, u := range hs.uses(live) {
+	kept, err := hs.keptUses(ctx)
+	if err != nil {
+		return live, err
+	}
+	for _, u := range append(hs.uses(live), kept...) {
 		if err := m.mark(ctx, u); err != nil {
 			return live, fmt.Errorf("mark what is live: %w", err)
 		}
@@ -126,6 +135,27 @@ func (hs *Heads) mark(ctx context.Context) (store.Live, error) {
 		return live, fmt.Errorf("mark what is live: %w", err)
 	}
 	return live, nil
+}
+
+// keptUses gives the Snapshots that are kept: see Keep. One that cannot be read is of
+// no use to anybody.
+func (hs *Heads) keptUses(ctx context.Context) (all []use, err error) {
+	if hs.kept == nil {
+		return nil, nil
+	}
+	points, err := hs.kept()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range points {
+		root, err := hs.baseRoot(ctx, p)
+		if err != nil {
+			hs.log.Error("keep snapshot", "volume", p.Volume, "lsn", p.LSN, "error", err)
+			continue
+		}
+		all = append(all, use{newest: &Root{}, others: []*Root{root}, points: []Point{p}})
+	}
+	return all, nil
 }
 
 // markPoints enters what commits of remote Volumes that are in use need: the records,

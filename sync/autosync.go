@@ -82,8 +82,8 @@ func (r *Remote) AutoSync(ctx context.Context, interval time.Duration, heads fun
 	}
 }
 
-// syncOnce pulls, unless a Writer is open, and pushes. Grafts of one remote Volume
-// share the fetch of a tick.
+// syncOnce pulls, unless a Writer is open, pushes, and has the pages of Pins here.
+// Grafts of one remote Volume share the fetch of a tick.
 func (r *Remote) syncOnce(ctx context.Context, h *snapshot.Head, tick turn) error {
 	if h.State().Unpushed().IsZero() {
 		_, err := r.pull(ctx, h, h.TryAdvance, tick)
@@ -94,9 +94,10 @@ func (r *Remote) syncOnce(ctx context.Context, h *snapshot.Head, tick turn) erro
 			return err
 		}
 	}
-	if h.State().Unpushed().IsZero() {
-		return nil
+	if !h.State().Unpushed().IsZero() {
+		if _, err := r.Push(ctx, h); err != nil {
+			return err
+		}
 	}
-	_, err := r.Push(ctx, h)
-	return err
+	return r.refreshPins(ctx, h)
 }

@@ -46,7 +46,7 @@ func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head) (got Hydrated, e
 	}
 	hold := r.store.HoldFetched()
 	defer hold.Release()
-	missing, frames, err := r.missing(ctx, x, leaves, pinned.Snapshot().Root(), hold)
+	_, missing, frames, err := r.missing(ctx, x, leaves, pinned.Snapshot().Root(), hold)
 	if err != nil {
 		return got, err
 	}
@@ -152,13 +152,14 @@ func (w *frameWants) add(a *volume.Address) {
 }
 
 // missing gives the frames that hold pages which root names and which are not
-// stored here, and the number of these pages. It holds all that root names.
-func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx, root *snapshot.Root, hold *store.FetchedHold) (n int, frames []frameWant, err error) {
+// stored here, the number of these pages, and that of all. It holds all that root
+// names.
+func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx, root *snapshot.Root, hold *store.FetchedHold) (all, n int, frames []frameWant, err error) {
 	wants := newFrameWants()
 	for _, leaf := range leaves {
 		chunk, err := x.chunk(ctx, leaf, true)
 		if err != nil {
-			return 0, nil, err
+			return 0, 0, nil, err
 		}
 		for p, a := range chunk.Truncated(x.kept).With(x.recent.Leaf(leaf)).All() {
 			if !root.PageCount().Has(p) {
@@ -166,14 +167,15 @@ func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx,
 			}
 			id, err := root.Lookup(ctx, p)
 			if err != nil {
-				return 0, nil, err
+				return 0, 0, nil, err
 			}
 			if id != a.Source.Segment {
 				continue // a local commit has it, newer
 			}
+			all++
 			has, err := hold.Add(id, p)
 			if err != nil {
-				return 0, nil, err
+				return 0, 0, nil, err
 			}
 			if has {
 				continue
@@ -182,5 +184,5 @@ func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx,
 			n++
 		}
 	}
-	return n, wants.list, nil
+	return all, n, wants.list, nil
 }

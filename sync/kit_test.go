@@ -85,6 +85,8 @@ func (m *machine) open(blob *blob.Bucket) {
 		m.t.Fatal(err)
 	}
 	m.remote = graftsync.NewRemote(objstore.New(blob), m.store, m.log)
+	m.remote.UseHeads(m.heads.Open)
+	m.heads.Keep(m.remote.PinnedPoints, func(ctx context.Context) error { return m.remote.HoldPins(ctx, false) })
 	m.heads.Start(m.store, m.remote)
 }
 

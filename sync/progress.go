@@ -26,7 +26,7 @@ const (
 // operation goes on. When it has succeeded, the phase is PhaseDone and what is
 // done is the total.
 type Progress struct {
-	Op    string          // push, pull, fetch, hydrate, reset or clone
+	Op    string          // push, pull, fetch, hydrate, pin, reset or clone
 	Graft volume.VolumeID // local Volume, which is the key of the Graft; of a clone, zero
 	Phase Phase
 
@@ -44,7 +44,7 @@ type (
 )
 
 // WithProgress gives a context whose operations tell fn how far they are: Push,
-// Pull, Fetch, Hydrate, Reset and Clone. What only touches the local store, as a
+// Pull, Fetch, Hydrate, Pin, Reset and Clone. What only touches the local store, as a
 // fork does, has nothing to tell. A later WithProgress replaces an earlier one.
 //
 // It is the context that carries fn, as it also carries cancellation, because it

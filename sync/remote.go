@@ -52,6 +52,7 @@ type Remote struct {
 	now         func() time.Time
 	turns       atomic.Uint64 // the last turn that was given
 	warm        bool          // a clone gets the newest warm set
+	pins        pins
 
 	mu struct {
 		sync.Mutex
@@ -78,6 +79,7 @@ func NewRemote(b *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
 	if b != nil {
 		r.bucket = &bucket{b}
 	}
+	r.pins.turn, r.pins.fetched = make(chan struct{}, 1), make(map[volume.VolumeID]snapshot.Point)
 	r.mu.volumes = make(map[volume.VolumeID]*remoteVolume)
 	r.mu.indexes = make(map[snapshot.Point]*index)
 	return r

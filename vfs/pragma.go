@@ -49,6 +49,9 @@ var pragmas = map[string]pragma{
 	"graft_log":         {argument: "[COUNT]", run: (*file).pragmaLog},
 	"graft_stats":       {uncounted: true, run: (*file).pragmaStats},
 
+	"graft_pin":          {argument: "PIN", run: (*file).pragmaPin},
+	"graft_unpin":        {argument: "PIN", run: (*file).pragmaUnpin},
+	"graft_pins":         {run: (*file).pragmaPins},
 	"graft_warm":         {run: (*file).pragmaWarm},
 	"graft_warm_publish": {argument: "[SIZE]", run: (*file).pragmaWarmPublish},
 }

@@ -184,6 +184,7 @@ func (s *script) synced(a, b *machine, local, remote string) {
 	s.both(b, "graft_warm_publish", "'many'")
 	s.both(b, "graft_audit", "")
 	s.both(b, "graft_hydrate", "")
+	s.pinned(b)
 	s.exec(b, "INSERT INTO t VALUES (2)")
 	s.both(b, "graft_push", "")
 	s.both(a, "graft_fetch", "")
@@ -196,6 +197,18 @@ func (s *script) synced(a, b *machine, local, remote string) {
 	s.both(a, "graft_checkout", "'"+remote+":1'")
 	s.both(a, "graft_checkout", "'"+remote+":7'")
 	s.both(a, "graft_switch", "'"+local+"'")
+}
+
+// pinned makes pins and takes them back.
+func (s *script) pinned(b *machine) {
+	s.both(b, "graft_pins", "")
+	for _, pin := range []string{"'table T'", "'all'", "'snapshot'", "'table nothing'", "'tables'"} {
+		s.both(b, "graft_pin", pin)
+	}
+	s.both(b, "graft_pins", "")
+	s.run(b, "graft_unpin", "'table T'")
+	s.run(b, "graft_unpin_json", "'snapshot'")
+	s.both(b, "graft_unpin", "'table T'")
 }
 
 // diverged has both machines commit.
@@ -287,6 +300,9 @@ var documents = map[string]reflect.Type{
 	"graft_log":         reflect.TypeFor[logDoc](),
 	"graft_stats":       reflect.TypeFor[statsDoc](),
 
+	"graft_pin":          reflect.TypeFor[pinnedDoc](),
+	"graft_unpin":        reflect.TypeFor[unpinnedDoc](),
+	"graft_pins":         reflect.TypeFor[pinsDoc](),
 	"graft_warm":         reflect.TypeFor[warmDoc](),
 	"graft_warm_publish": reflect.TypeFor[warmPublishDoc](),
 }

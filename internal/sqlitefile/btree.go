@@ -65,41 +65,40 @@ func SchemaRoots(page []byte) []uint32 {
 	}
 	var roots []uint32
 	for _, off := range b.cells(8) {
-		if root, ok := schemaRoot(page[off:]); ok {
+		if _, root, ok := schemaRow(page[off:]); ok {
 			roots = append(roots, root)
 		}
 	}
 	return roots
 }
 
-// schemaRoot reads column rootpage, the fourth, of a row of sqlite_schema: type,
-// name, tbl_name, rootpage, sql.
-func schemaRoot(cell []byte) (uint32, bool) {
-	_, cell, ok := varint(cell) // size of the payload
+// schemaRow reads the first four columns of a row of sqlite_schema: type, name and
+// tbl_name, as they are stored, and rootpage.
+func schemaRow(cell []byte) (texts [3][]byte, root uint32, ok bool) {
+	_, cell, ok = varint(cell) // size of the payload
 	if ok {
 		_, cell, ok = varint(cell) // rowid
 	}
 	size, rest, ok2 := varint(cell)
 	if !ok || !ok2 || size > uint64(len(cell)) {
-		return 0, false
+		return texts, 0, false
 	}
 	body := cell[size:]
-	for range 3 {
+	for i := range texts {
 		var serial uint64
 		if serial, rest, ok = varint(rest); !ok || serial < 12 || (serial-12)/2 > uint64(len(body)) {
-			return 0, false
+			return texts, 0, false
 		}
-		body = body[(serial-12)/2:]
+		texts[i], body = body[:(serial-12)/2], body[(serial-12)/2:]
 	}
 	serial, _, ok := varint(rest)
 	if !ok || serial < 1 || serial > 4 || uint64(len(body)) < serial {
-		return 0, false // views and triggers have none
+		return texts, 0, false // views and triggers have none
 	}
-	root := uint32(0)
 	for _, c := range body[:serial] {
 		root = root<<8 | uint32(c)
 	}
-	return root, root > 1
+	return texts, root, root > 1
 }
 
 // varint reads a SQLite varint of up to nine bytes.

@@ -77,5 +77,11 @@ func FuzzBTree(f *testing.F) {
 		if n := len(sqlitefile.SchemaRoots(b)); n > 4096/2 {
 			t.Errorf("%d roots", n)
 		}
+		if n := len(sqlitefile.SchemaEntries(b, first, 2)); n > 4096/2 {
+			t.Errorf("%d entries of a schema", n)
+		}
+		if n := len(sqlitefile.Overflows(b, first, int(b[99]))); n > 4096/2 {
+			t.Errorf("%d chains", n)
+		}
 	})
 }

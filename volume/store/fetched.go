@@ -269,7 +269,7 @@ func (s *Store) HoldFetched() *FetchedHold {
 }
 
 // Add holds page p of Segment id, whether it is stored here or will be, and tells
-// whether it is. A page is added once.
+// whether it is.
 func (h *FetchedHold) Add(id volume.SegmentID, p volume.PageIdx) (has bool, err error) {
 	f := &h.store.fetched
 	if f.quota == 0 {
@@ -277,9 +277,13 @@ func (h *FetchedHold) Add(id volume.SegmentID, p volume.PageIdx) (has bool, err 
 	}
 	ref := PageRef{id, p}
 	f.mu.Lock()
+	held := h.pages.Contains(ref)
 	h.pages.Add(ref)
 	f.mu.Unlock()
 	f.touch(ref)
+	if held {
+		return h.store.HasPage(id, p)
+	}
 	if has, err = h.store.has(keyPage(id, p)); has || err != nil {
 		h.need++
 		return has, err

@@ -18,6 +18,7 @@ import (
 //	n VolumeID number      leaf of that index, where it is not that of the base:
 //	                       volume.Leaf
 //	c SHA-256              cached object of the bucket, which never changes
+//	k VolumeID TEXT        pin of a Graft
 //	j                      volume.Applied
 const (
 	spaceTag     = 't'
@@ -28,6 +29,7 @@ const (
 	spaceIndex   = 'i'
 	spaceLeaf    = 'n'
 	spaceObject  = 'c'
+	spacePin     = 'k'
 )
 
 func keyTag(name string) []byte { return append([]byte{spaceTag}, name...) }
@@ -49,6 +51,8 @@ func keyPage(id volume.SegmentID, p volume.PageIdx) []byte {
 	key = append(key, id[:]...)
 	return binary.BigEndian.AppendUint32(key, uint32(p))
 }
+
+func keyPin(p Pin) []byte { return append(append([]byte{spacePin}, p.Graft[:]...), p.What...) }
 
 // PageRef names a stored page.
 type PageRef struct {

@@ -1,0 +1,177 @@
+package sync_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"graft/internal/faultbucket"
+	"graft/snapshot"
+	graftsync "graft/sync"
+	"graft/volume"
+	"graft/volume/store"
+)
+
+// pin pins something of m's Graft.
+func (m *machine) pin(text string) graftsync.Pinned {
+	m.t.Helper()
+	got, err := m.tryPin(text)
+	m.must(err)
+	return got
+}
+
+func (m *machine) tryPin(text string) (graftsync.Pinned, error) {
+	p, err := graftsync.ParsePin(text)
+	m.must(err)
+	return m.remote.Pin(context.Background(), m.head, p)
+}
+
+func TestParsePin(t *testing.T) {
+	v := volume.NewVolumeID().String()
+	for _, text := range []string{"all", "table x", "table two words", "snapshot", "snapshot " + v + ":7"} {
+		if p, err := graftsync.ParsePin(text); err != nil || p.String() != text {
+			t.Errorf("%q is read as %q, %v", text, p, err)
+		}
+	}
+	for _, text := range []string{"", "al", "all x", "table", "table ", "snapshot 7", "snapshot " + v, "snapshot " + v + ":0", "Snapshot", "\x00"} {
+		if p, err := graftsync.ParsePin(text); err == nil {
+			t.Errorf("%q is read as %+v", text, p)
+		}
+	}
+}
+
+// Autosync has what a pull changed here, and asks for nothing more then.
+func TestAutoSyncFetchesWhatIsPinned(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newCache(t, bucket, 150)
+	a.commit("one", many...)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	if got := b.pin("all"); got.Pages != 100 || got.Fetched != 100 {
+		t.Errorf("pinned %+v", got)
+	}
+	a.commit("two", many[:40]...)
+	a.must(a.push())
+	w := newWatch(t)
+	ctx, cancel := context.WithCancel(w.context())
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		b.remote.AutoSync(ctx, time.Millisecond, func(context.Context) ([]*snapshot.Head, error) { return []*snapshot.Head{b.head}, nil })
+	}()
+	w.until("pin", func(p graftsync.Progress) bool { return p.Op == "pin" && p.Phase == graftsync.PhaseDone })
+	cancel()
+	<-ended
+	bucket.Fail(func(faultbucket.Request) error { return errLost }, nil)
+	b.wantContent(contentOf(t, a)...)
+}
+
+// A Snapshot stays although its Graft has moved on, until it is given up.
+func TestAPinnedSnapshotIsNotSwept(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.commit("one", many...)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	if got := b.pin("snapshot"); got.Pages != 100 || got.Fetched != 100 {
+		t.Errorf("pinned %+v", got)
+	}
+	a.commit("two", many...)
+	a.must(a.push())
+	b.must(b.pull())
+	b.reopen(bucket)
+	b.must(b.heads.Sweep(t.Context()))
+	infos, err := b.remote.Pins(t.Context(), b.head)
+	b.must(err)
+	if len(infos) != 1 || infos[0].Coverage != (graftsync.Coverage{Pages: 100, Whole: true}) {
+		t.Fatalf("pins %+v", infos)
+	}
+	if _, err := b.remote.Checkout(t.Context(), snapshot.Point{Volume: infos[0].Volume, LSN: infos[0].LSN}); err != nil {
+		t.Error(err)
+	}
+	root, err := b.remote.Root(t.Context(), snapshot.Point{Volume: infos[0].Volume, LSN: infos[0].LSN})
+	b.must(err)
+	id, err := root.Lookup(t.Context(), 1)
+	b.must(err)
+	b.must(b.remote.Unpin(t.Context(), b.head, infos[0].Pin))
+	b.wantError(b.remote.Unpin(t.Context(), b.head, infos[0].Pin), graftsync.ErrNoPin)
+	b.reopen(bucket)
+	grafts, err := b.store.Grafts()
+	b.must(err)
+	for _, g := range grafts {
+		if g.Local != b.head.State().Local { // the checkout
+			b.must(b.store.Apply(store.Change{DeleteGrafts: []volume.VolumeID{g.Local}}))
+		}
+	}
+	b.must(b.heads.Sweep(t.Context()))
+	if has, err := b.store.HasPage(id, 1); err != nil || has {
+		t.Errorf("a snapshot that is not pinned any more has its pages: %v, %v", has, err)
+	}
+}
+
+// A pin of a Graft that is gone, and one that is damaged, let the others be held.
+func TestPinsThatCannotBeFollowed(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newCache(t, bucket, 120)
+	a.commit("one", many...)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	b.pin("all")
+	gone := store.Pin{Graft: volume.NewVolumeID(), What: "all"}
+	b.must(b.store.SetPin(gone))
+	b.must(b.store.SetPin(store.Pin{Graft: b.head.State().Local, What: "nonsense"}))
+	b.must(b.store.SetPin(store.Pin{Graft: b.head.State().Local, What: "snapshot " + b.head.State().Remote.String() + ":77"}))
+	b.must(b.remote.HoldPins(context.Background(), true))
+	if pins, err := b.store.Pins(); err != nil || len(pins) != 3 {
+		t.Errorf("pins %v, %v", pins, err)
+	}
+	if p, err := b.remote.PinnedPoints(); err != nil || len(p) != 1 || p[0].LSN != 77 {
+		t.Errorf("points %v, %v", p, err)
+	}
+	_, err := b.store.Evict(context.Background())
+	b.must(err)
+	if p := b.presence(); p.Present != 100 {
+		t.Errorf("%d of 100 pinned pages are here", p.Present)
+	}
+}
+
+// A pin that fails is not kept, unless it was there before.
+func TestAPinThatFails(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.commit("one", many...)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	for i := range 4 {
+		n := 0
+		bucket.Fail(func(faultbucket.Request) error {
+			if n++; n > i {
+				return errLost
+			}
+			return nil
+		}, nil)
+		_, err := b.tryPin("all")
+		if err == nil {
+			break
+		}
+		b.wantError(err, errLost)
+		if pins, err := b.store.Pins(); err != nil || len(pins) > 0 {
+			t.Fatalf("pins %v, %v", pins, err)
+		}
+	}
+	bucket.Fail(nil, nil)
+	b.pin("all")
+	a.commit("two", many[:40]...)
+	a.must(a.push())
+	b.must(b.pull())
+	bucket.Fail(func(faultbucket.Request) error { return errLost }, nil)
+	if _, err := b.tryPin("all"); !errors.Is(err, errLost) || !strings.Contains(err.Error(), "pin all") {
+		t.Errorf("pin: %v", err)
+	}
+	if pins, err := b.store.Pins(); err != nil || len(pins) != 1 {
+		t.Errorf("pins %v, %v", pins, err)
+	}
+}
