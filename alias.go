@@ -48,6 +48,9 @@ type (
 	PinInfo  = graftsync.PinInfo
 	Pinned   = graftsync.Pinned
 	Coverage = graftsync.Coverage
+	Offline  = graftsync.Offline
+
+	TreeCoverage = graftsync.TreeCoverage
 
 	// Stats counts requests to the bucket and pages of Snapshots that were read,
 	// and tells what they cost.

@@ -70,6 +70,7 @@ type file struct {
 	guide    guide
 
 	stats fileStats
+	dry   *dryRun // nil: pages are fetched
 }
 
 var (
@@ -148,8 +149,10 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 		if at >= src.PageCount().Bytes() {
 			return n, io.EOF
 		}
-		part, err := f.readPage(src, p[n:], graft.PageIdx(at/graft.PageSize)+1, int(at%graft.PageSize))
+		idx := graft.PageIdx(at/graft.PageSize) + 1
+		part, err := f.readPage(src, p[n:], idx, int(at%graft.PageSize))
 		if err != nil {
+			f.dry.note(idx)
 			return n, f.fail(err, sqlite3.IOERR_READ)
 		}
 		n += part

@@ -52,6 +52,7 @@ var pragmas = map[string]pragma{
 	"graft_pin":          {argument: "PIN", run: (*file).pragmaPin},
 	"graft_unpin":        {argument: "PIN", run: (*file).pragmaUnpin},
 	"graft_pins":         {run: (*file).pragmaPins},
+	"graft_offline":      {argument: "[QUERY]", moves: true, run: (*file).pragmaOffline},
 	"graft_warm":         {run: (*file).pragmaWarm},
 	"graft_warm_publish": {argument: "[SIZE]", run: (*file).pragmaWarmPublish},
 }

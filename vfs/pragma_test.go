@@ -184,6 +184,10 @@ func (s *script) synced(a, b *machine, local, remote string) {
 	s.both(b, "graft_warm_publish", "'many'")
 	s.both(b, "graft_audit", "")
 	s.both(b, "graft_hydrate", "")
+	s.both(b, "graft_offline", "")
+	s.both(b, "graft_offline", "'SELECT * FROM t'")
+	s.both(b, "graft_offline", "'DELETE FROM t'")
+	s.both(b, "graft_offline", "'SELECT * FROM absent'")
 	s.pinned(b)
 	s.exec(b, "INSERT INTO t VALUES (2)")
 	s.both(b, "graft_push", "")
@@ -303,6 +307,7 @@ var documents = map[string]reflect.Type{
 	"graft_pin":          reflect.TypeFor[pinnedDoc](),
 	"graft_unpin":        reflect.TypeFor[unpinnedDoc](),
 	"graft_pins":         reflect.TypeFor[pinsDoc](),
+	"graft_offline":      reflect.TypeFor[offlineDoc](),
 	"graft_warm":         reflect.TypeFor[warmDoc](),
 	"graft_warm_publish": reflect.TypeFor[warmPublishDoc](),
 }

@@ -53,7 +53,11 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 }
 
 // missed foresees what follows a page that is going to be fetched.
-func (f *file) missed(p graft.PageIdx) { f.guide.missed(f, p) }
+func (f *file) missed(p graft.PageIdx) {
+	if f.dry == nil {
+		f.guide.missed(f, p)
+	}
+}
 
 // pin shows the newest Snapshot, under another change counter if its content is
 // not what the connection last saw, and under another schema cookie, when one is

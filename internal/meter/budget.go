@@ -17,6 +17,7 @@ var ErrBudget = errors.New("graft: budget is spent")
 type Budget struct {
 	Requests int64
 	Bytes    int64 // read
+	None     bool  // no request at all
 }
 
 // IsZero tells whether b bounds nothing.
@@ -51,6 +52,9 @@ func (b Budget) String() string {
 
 // check tells whether there is room for so much more.
 func (b Budget) check(spentRequests, spentBytes, requests, bytes int64) error {
+	if b.None {
+		return fmt.Errorf("%w: no request is to be made", ErrBudget)
+	}
 	overRequests := b.Requests > 0 && spentRequests+requests > b.Requests
 	overBytes := b.Bytes > 0 && (spentBytes >= b.Bytes || bytes > b.Bytes-spentBytes)
 	if !overRequests && !overBytes {
