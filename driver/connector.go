@@ -5,6 +5,7 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"sync"
 
@@ -22,6 +23,7 @@ type Options struct {
 	Pragmas    []string // for each connection, as busy_timeout(1000)
 	TxLock     string   // immediate (default), deferred or exclusive
 	TimeFormat string
+	Budget     string // of each statement, as 10MB or 20requests; empty: none
 
 	// Init is called with each new connection, after the pragmas, which is closed
 	// when it returns an error.
@@ -38,7 +40,11 @@ func NewConnector(db *graft.DB, tag string, opts *Options) (sqldriver.Connector,
 		opts = &Options{}
 	}
 	c := vfs.Config{Tag: tag, Dir: db.Path(), Mode: opts.Mode, Pragmas: opts.Pragmas, TxLock: opts.TxLock, TimeFormat: opts.TimeFormat}
-	config, err := vfs.ParseConfig(c.URI()) // checks it
+	name := c.URI()
+	if opts.Budget != "" {
+		name += "&budget=" + url.QueryEscape(opts.Budget)
+	}
+	config, err := vfs.ParseConfig(name) // checks it
 	if err != nil {
 		return nil, err
 	}

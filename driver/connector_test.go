@@ -62,8 +62,8 @@ func TestAConnectorSaysAllThatIsWrong(t *testing.T) {
 	defer held.Close()
 	_, err = driver.NewConnector(held, "", nil)
 	wantError(t, err, "tag is empty")
-	_, err = driver.NewConnector(held, "main", &driver.Options{Mode: "often", TxLock: "never"})
-	wantError(t, err, "mode=often", "_txlock=never")
+	_, err = driver.NewConnector(held, "main", &driver.Options{Mode: "often", TxLock: "never", Budget: "much"})
+	wantError(t, err, "mode=often", "_txlock=never", "budget=much")
 	refuse := errors.New("refused")
 	connector, err := driver.NewConnector(held, "main", &driver.Options{Init: func(*sqlite3.Conn) error { return refuse }})
 	if err != nil {

@@ -47,7 +47,8 @@
 // minute without it, and in the order in which they came.
 //
 // A statement that has spent its budget fails with [graft.ErrBudget] before the
-// request that would exceed it is made; the connection goes on. Preparing counts
+// request that would exceed it is made; the connection goes on. What is fetched ahead
+// takes half of it at most. Preparing counts
 // with the first run. Pragmas of graft are counted and not bounded, as is the first
 // page when a connection opens. A request that several statements wait for counts
 // for the one that made it. PRAGMA graft_stats and [graft.DB.Stats] tell what was

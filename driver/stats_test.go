@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"graft"
+	"graft/driver"
 	"graft/internal/faultbucket"
 )
 
@@ -166,5 +167,19 @@ func TestABudgetEndsAStatementBeforeItIsExceeded(t *testing.T) {
 				t.Errorf("a write afterwards: %v", err)
 			}
 		})
+	}
+}
+
+func TestAConnectorHasABudget(t *testing.T) {
+	c := newCold(t, "mode=rwc")
+	connector, err := driver.NewConnector(c.graft, "main", &driver.Options{Budget: "2 requests"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	var n int
+	if err := db.QueryRow("SELECT count(b) FROM t").Scan(&n); !errors.Is(err, graft.ErrBudget) {
+		t.Errorf("a scan ends with %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"graft"
+	"graft/internal/meter"
 	"graft/internal/sqlitefile"
 )
 
@@ -40,7 +41,8 @@ const (
 // entries around it are.
 //
 // It guesses: what it fetches is never waited for by who does not ask for it, and
-// given up when the transaction ends. SQLite calls it one call at a time.
+// given up when the transaction ends. It takes half of the budget of a statement at
+// most. SQLite calls it one call at a time.
 type guide struct {
 	running sync.WaitGroup
 	cancels []context.CancelFunc // of what was fetched for the open transaction
@@ -284,7 +286,7 @@ func (g *guide) fetch(f *file, pages []graft.PageIdx) {
 	for _, p := range pages {
 		g.asked[p] = true
 	}
-	ctx, cancel := context.WithCancel(f.context())
+	ctx, cancel := context.WithCancel(meter.Speculate(f.context()))
 	g.cancels = append(g.cancels, cancel)
 	r := f.reader.Clone()
 	g.running.Go(func() {

@@ -50,6 +50,12 @@ func (b Budget) String() string {
 	return ""
 }
 
+// speculative is what of b is for requests that nobody has asked for yet: half of
+// it, so that the rest is left for what is asked for.
+func (b Budget) speculative() Budget {
+	return Budget{Requests: b.Requests / 2, Bytes: b.Bytes / 2, None: b.None || b.Requests == 1 || b.Bytes == 1}
+}
+
 // check tells whether there is room for so much more.
 func (b Budget) check(spentRequests, spentBytes, requests, bytes int64) error {
 	if b.None {

@@ -56,6 +56,41 @@ func TestABudgetCountsWhatIsUnderWay(t *testing.T) {
 	}
 }
 
+// What nobody has asked for leaves half of the budget for what is asked for.
+func TestSpeculationStopsAtHalfOfTheBudget(t *testing.T) {
+	for _, b := range []Budget{{Requests: 5}, {Bytes: 500}, {Requests: 1}, {Bytes: 1}, {Requests: 4, Bytes: 500}} {
+		var statement, own Meter
+		ctx := With(context.Background(), Tab{Statement: &statement, Budget: b})
+		ahead := Speculate(ctx)
+		count := func(ctx context.Context) (n int) {
+			for {
+				r, err := Begin(ctx, &own, Get, 100)
+				if errors.Is(err, ErrBudget) {
+					return n
+				}
+				if n++; err != nil || n > 10 {
+					t.Fatalf("%+v: request %d: %v", b, n, err)
+				}
+				r.In(100)
+				r.End()
+			}
+		}
+		most := 5
+		if b.Requests > 0 {
+			most = int(b.Requests)
+		}
+		if b.Bytes > 0 {
+			most = min(most, int(b.Bytes/100))
+		}
+		if n := count(ahead); n != most/2 {
+			t.Errorf("%+v: %d requests that nobody has asked for, want %d", b, n, most/2)
+		}
+		if n := count(ctx); n != most-most/2 {
+			t.Errorf("%+v: %d requests are left, want %d", b, n, most-most/2)
+		}
+	}
+}
+
 func TestCost(t *testing.T) {
 	s := Stats{Gets: 1000, Heads: 1000, Puts: 1000, Lists: 1000, Deletes: 1000, BytesIn: 2e9}
 	if d := s.RequestDollars(); d < 0.01079 || d > 0.01081 {

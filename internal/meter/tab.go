@@ -7,6 +7,18 @@ type Tab struct {
 	Statement *Meter
 	Total     *Meter // of the connection
 	Budget    Budget // of Statement
+
+	// Speculative is set where nobody has asked for what is fetched: it stops at
+	// half of the budget.
+	Speculative bool
+}
+
+// budget is what holds for a request.
+func (t *Tab) budget() Budget {
+	if t.Speculative {
+		return t.Budget.speculative()
+	}
+	return t.Budget
 }
 
 type tabKey struct{}
@@ -41,6 +53,13 @@ func Of(ctx context.Context) *Tab {
 
 var none Tab
 
+// Speculate gives a context for what nobody has asked for yet.
+func Speculate(ctx context.Context) context.Context {
+	tab := *Of(ctx)
+	tab.Speculative = true
+	return With(ctx, tab)
+}
+
 // Page counts a page.
 func (t *Tab) Page(from Origin) {
 	for _, m := range [...]*Meter{t.Statement, t.Total} {
@@ -63,12 +82,12 @@ type Request struct {
 // follow.
 func Begin(ctx context.Context, own *Meter, kind Kind, bytes int64) (*Request, error) {
 	t := Of(ctx)
-	r := &Request{meters: [3]*Meter{t.Statement, t.Total, own}, budget: t.Budget, reserved: bytes}
+	r := &Request{meters: [3]*Meter{t.Statement, t.Total, own}, budget: t.budget(), reserved: bytes}
 	for i, m := range r.meters {
 		if m == nil {
 			continue
 		}
-		b := t.Budget
+		b := r.budget
 		if i > 0 {
 			b = Budget{}
 		}
