@@ -141,6 +141,9 @@ func openDirectory(ctx context.Context, path string, o Options) (_ *directory, e
 	if err != nil {
 		return nil, err
 	}
+	if d.bucket != nil {
+		d.bucket.Hedge(o.Hedge)
+	}
 	d.remote = graftsync.NewRemote(d.bucket, d.store, d.log)
 	if o.Warm {
 		d.remote.WarmClones()

@@ -55,6 +55,11 @@ type Options struct {
 	// [Graft.PublishWarm], beside the requests that it makes anyway.
 	Warm bool
 
+	// Hedge asks the bucket once more for what it has not begun to answer within the
+	// time that so many percent of recent gets took, 50 to 99, and takes the answer
+	// that begins first. It counts as a request. Zero: never.
+	Hedge int
+
 	// Logger gets what happens in the background. Nil: nothing is logged.
 	Logger *slog.Logger
 }
@@ -86,6 +91,9 @@ func (o *Options) Validate() error {
 	}
 	if o.Cache < 0 {
 		errs = append(errs, fmt.Errorf("graft: options: Cache is %d, below zero", o.Cache))
+	}
+	if o.Hedge != 0 && (o.Hedge < 50 || o.Hedge > 99) {
+		errs = append(errs, fmt.Errorf("graft: options: Hedge is %d, not from 50 to 99", o.Hedge))
 	}
 	if o.AutoSync < 0 {
 		errs = append(errs, fmt.Errorf("graft: options: AutoSync is %v, below zero", o.AutoSync))
@@ -137,6 +145,9 @@ func (o *Options) accepts(other Options) error {
 	}
 	if other.Cache != 0 && other.Cache != o.Cache {
 		names = append(names, "cache")
+	}
+	if other.Hedge != 0 && other.Hedge != o.Hedge {
+		names = append(names, "hedge")
 	}
 	if other.Warm && !o.Warm {
 		names = append(names, "warm")

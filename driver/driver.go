@@ -15,6 +15,9 @@
 //	autosync   interval, as 10s, at which all Tags are pulled and pushed
 //	warm       on: a clone fetches the pages that another replica has published as
 //	           used, by PRAGMA graft_warm_publish
+//	hedge      percentile, as 95: a get whose answer does not begin within the time that
+//	           so many percent of recent ones took is made once more, and the first
+//	           answer taken; never without it
 //	pagecache  size of the cache of pages in memory, as 64MB; 32 MiB without it
 //	budget     what each statement may take of the bucket to read pages: bytes, as
 //	           10MB, or requests, as 20requests; no bound without it
@@ -35,8 +38,9 @@
 // _secure_delete, _synchronous or _sync, _writable_schema, _cache_size. Any other
 // key is an error.
 //
-// dir, remote, autosync, warm, pagecache and cache belong to the data directory: all
-// who have it open in a process share one store, and give the same or nothing. tag and the rest
+// dir, remote, autosync, warm, hedge, pagecache and cache belong to the data
+// directory: all who have it open in a process share one store, and give the same or
+// nothing. tag and the rest
 // are each connection's.
 //
 // The pragmas of graft run when a statement is prepared. PRAGMA graft_switch

@@ -71,6 +71,7 @@ type Bucket struct {
 
 	closed atomic.Bool
 	meter  meter.Meter
+	hedge  *hedge // nil: no get is hedged
 }
 
 // New returns a Bucket on b, which stays the program's own: Close does not close it. It must be open for as long as
@@ -96,8 +97,12 @@ func newBucket(b *blob.Bucket, name string) *Bucket {
 // "bucket" for one made by New.
 func (b *Bucket) String() string { return b.name }
 
-// Close releases the bucket. It does not wait for requests that are under way. Further calls do nothing.
+// Close releases the bucket. It does not wait for requests that are under way, but for those that were given up because
+// their twin was answered first. Further calls do nothing.
 func (b *Bucket) Close() error {
+	if b.hedge != nil {
+		b.hedge.running.Wait()
+	}
 	if b.closed.Swap(true) || !b.owned {
 		return nil
 	}

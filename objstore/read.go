@@ -20,36 +20,43 @@ import (
 // error that names both sizes, and is not read. It returns ErrNotExist when there is no such object.
 func (b *Bucket) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
 	var data []byte
-	err := b.request(ctx, opGet, key, func(ctx context.Context) error {
-		m, err := b.begin(ctx, meter.Get, 0)
-		if err != nil {
-			return err
-		}
-		defer m.End()
-		r, err := b.inner.NewReader(ctx, b.prefix+key, nil)
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		if r.Size() > limit {
-			return fmt.Errorf("object of %d bytes is larger than the limit of %d", r.Size(), limit)
-		}
-		if err := m.Expect(r.Size()); err != nil {
-			return err
-		}
-		data, err = readAll(m, r, r.Size(), min(r.Size(), math.MaxInt64-1)+1)
-		switch size := int64(len(data)); {
-		case err != nil:
-			return err
-		case size != r.Size():
-			return fmt.Errorf("got %d of %d bytes: %w", size, r.Size(), errLength)
-		}
-		return nil
+	err := b.request(ctx, opGet, key, func(ctx context.Context) (err error) {
+		data, err = b.hedge.get(ctx, func(ctx context.Context, began func() bool) ([]byte, error) {
+			return b.getWhole(ctx, key, limit, began)
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return data, nil
+}
+
+func (b *Bucket) getWhole(ctx context.Context, key string, limit int64, began func() bool) ([]byte, error) {
+	m, err := b.begin(ctx, meter.Get, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer m.End()
+	r, err := b.inner.NewReader(ctx, b.prefix+key, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if !began() {
+		return nil, errHedged
+	}
+	if r.Size() > limit {
+		return nil, fmt.Errorf("object of %d bytes is larger than the limit of %d", r.Size(), limit)
+	}
+	if err := m.Expect(r.Size()); err != nil {
+		return nil, err
+	}
+	data, err := readAll(m, r, r.Size(), min(r.Size(), math.MaxInt64-1)+1)
+	if size := int64(len(data)); err == nil && size != r.Size() {
+		err = fmt.Errorf("got %d of %d bytes: %w", size, r.Size(), errLength)
+	}
+	return data, err
 }
 
 // GetRange returns the length bytes of the object at key that begin at offset off, in a slice that the caller owns.
@@ -60,36 +67,46 @@ func (b *Bucket) GetRange(ctx context.Context, key string, off, length int64) ([
 		return nil, fmt.Errorf("get range of %q: invalid range: offset %d, length %d", b.prefix+key, off, length)
 	}
 	var data []byte
-	err := b.request(ctx, opRange, key, func(ctx context.Context) error {
+	err := b.request(ctx, opRange, key, func(ctx context.Context) (err error) {
 		if length == 0 {
 			return nil
 		}
-		m, err := b.begin(ctx, meter.Get, length)
-		if err != nil {
-			return err
-		}
-		defer m.End()
-		r, err := b.inner.NewRangeReader(ctx, b.prefix+key, off, length, nil)
-		if httpStatus(err) == http.StatusRequestedRangeNotSatisfiable {
-			return errShort(off, length, 0)
-		}
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		data, err = readAll(m, r, min(length, r.Size()-off), length)
-		switch got := len(data); {
-		case err != nil || int64(got) == length:
-			return err
-		case r.Size()-off < length:
-			return errShort(off, length, got)
-		}
-		return fmt.Errorf("offset %d: got %d of %d bytes: %w", off, len(data), length, errLength)
+		data, err = b.hedge.get(ctx, func(ctx context.Context, began func() bool) ([]byte, error) {
+			return b.getRange(ctx, key, off, length, began)
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return data, nil
+}
+
+func (b *Bucket) getRange(ctx context.Context, key string, off, length int64, began func() bool) ([]byte, error) {
+	m, err := b.begin(ctx, meter.Get, length)
+	if err != nil {
+		return nil, err
+	}
+	defer m.End()
+	r, err := b.inner.NewRangeReader(ctx, b.prefix+key, off, length, nil)
+	if httpStatus(err) == http.StatusRequestedRangeNotSatisfiable {
+		return nil, errShort(off, length, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if !began() {
+		return nil, errHedged
+	}
+	data, err := readAll(m, r, min(length, r.Size()-off), length)
+	switch got := len(data); {
+	case err != nil || int64(got) == length:
+		return data, err
+	case r.Size()-off < length:
+		return nil, errShort(off, length, got)
+	}
+	return nil, fmt.Errorf("offset %d: got %d of %d bytes: %w", off, len(data), length, errLength)
 }
 
 func errShort(off, want int64, got int) error {

@@ -168,6 +168,7 @@ func OpenConfig(ctx context.Context, c Config) (*graft.DB, error) {
 		PageCache:     c.PageCache,
 		Cache:         c.Cache,
 		Warm:          c.Warm,
+		Hedge:         c.Hedge,
 	})
 }
 

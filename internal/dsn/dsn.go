@@ -31,6 +31,7 @@ type Config struct {
 	PageCache  int64 // bytes
 	Cache      int64 // bytes
 	Warm       bool
+	Hedge      int    // percentile; zero: none
 	Mode       string // ro, rw or rwc
 	Pragmas    []string
 	TxLock     string
@@ -40,7 +41,7 @@ type Config struct {
 // keys are the parameters of both forms. SQLite takes a cache= of a URI for its own,
 // so that graft's is _cache= where SQLite sees it. A key that may repeat is in repeated.
 var (
-	keys     = []string{"tag", "dir", "remote", "autosync", "pagecache", "cache", "_cache", "warm", "budget", "mode", "_pragma", "_txlock", "_timefmt"}
+	keys     = []string{"tag", "dir", "remote", "autosync", "pagecache", "cache", "_cache", "warm", "hedge", "budget", "mode", "_pragma", "_txlock", "_timefmt"}
 	repeated = []string{"_pragma"}
 )
 
@@ -206,6 +207,13 @@ func FromValues(values url.Values) (Config, error) {
 	}
 	oneOf("warm", values.Get("warm"), "on", "off")
 	c.Warm = values.Get("warm") == "on"
+	if text := values.Get("hedge"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 50 || n > 99 {
+			fail("hedge=%s is not a percentile from 50 to 99", text)
+		}
+		c.Hedge = n
+	}
 	oneOf("mode", c.Mode, "ro", "rw", "rwc")
 	oneOf("_txlock", c.TxLock, "deferred", "immediate", "exclusive")
 	return c, errors.Join(errs...)
@@ -257,6 +265,9 @@ func (c Config) URI() string {
 	}
 	if c.Warm {
 		add("warm", "on")
+	}
+	if c.Hedge > 0 {
+		add("hedge", strconv.Itoa(c.Hedge))
 	}
 	add("mode", c.Mode)
 	for _, p := range c.Pragmas {
