@@ -2,6 +2,7 @@ package driver_test
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -87,6 +88,6 @@ func TestWhatCanBeReadOffline(t *testing.T) {
 	if text := b.ask("PRAGMA graft_offline = 'SELECT 1'"); !strings.HasPrefix(text, "Yes") {
 		t.Errorf("a query of no table: %s", text)
 	}
-	b.exec("INSERT INTO t(b) VALUES (1)", "ATTACH 'file:/side?vfs=graft' AS side", "CREATE TABLE side.s(x)")
+	b.exec("INSERT INTO t(b) VALUES (1)", "ATTACH 'file:/side?vfs=graft&dir="+url.QueryEscape(t.TempDir())+"' AS side", "CREATE TABLE side.s(x)")
 	b.fails("PRAGMA main.graft_offline = 'SELECT * FROM s'", "main database")
 }
