@@ -136,7 +136,7 @@ func (r *Remote) buildWarm(ctx context.Context, pinned *snapshot.Reader, used []
 		return nil, err
 	}
 	w := warmBuilder{WarmBuilder: volume.NewWarmBuilder(at.Volume, at.LSN, budget), x: x, from: pinned, has: make(map[volume.Hash]bool)}
-	if ref := x.rec.Commit.Checkpoint; !ref.CheckpointKey.IsZero() {
+	if ref := x.rec.Commit.Checkpoint; !ref.CheckpointKey.IsZero() && !x.comesAlong(ref.CheckpointKey) {
 		if root, err := r.store.Object(ref.Sum); err == nil {
 			w.AddObject(root, warmRootShare)
 		}
@@ -178,8 +178,15 @@ func (w *warmBuilder) add(ctx context.Context, p volume.PageIdx, interior bool) 
 	if id, err := w.from.Snapshot().Root().Lookup(ctx, p); err != nil || id != a.Source.Segment {
 		return ctx.Err() // a local commit has it, newer
 	}
+	if x := w.x; x.comesAlong(x.rec.Commit.Checkpoint.CheckpointKey) {
+		if c, err := x.checkpoint(ctx, false); err == nil && c != nil {
+			if b, ok := c.Bundled(p); ok && b.Segment == a.Source.Segment {
+				return nil
+			}
+		}
+	}
 	var chunk []byte
-	if ch != nil && !w.has[ch.Sum] {
+	if ch != nil && !w.has[ch.Sum] && !w.x.comesAlong(ch.Object) {
 		if chunk, err = w.x.r.store.Object(ch.Sum); err != nil {
 			return ctx.Err()
 		}
@@ -189,6 +196,12 @@ func (w *warmBuilder) add(ctx context.Context, p volume.PageIdx, interior bool) 
 		w.has[ch.Sum] = true
 	}
 	return ctx.Err()
+}
+
+// comesAlong tells whether an object of the page index stands in the commit itself,
+// so that a clone has it.
+func (x *index) comesAlong(k volume.CheckpointKey) bool {
+	return k.Embedded() && k.Volume == x.at.Volume && k.LSN == x.at.LSN
 }
 
 // addressHere says where page p lies, and in which chunk that stands; nil for none.
