@@ -48,7 +48,12 @@ func targetsOf(t *testing.T, name string) (targets []target) {
 	if line == nil {
 		t.Fatalf("the Makefile has no %s", name)
 	}
-	for _, word := range strings.Fields(strings.ReplaceAll(string(line[1]), "\\\n", " ")) {
+	return parseTargets(strings.ReplaceAll(string(line[1]), "\\\n", " "))
+}
+
+// parseTargets reads names with spaces between.
+func parseTargets(words string) (targets []target) {
+	for word := range strings.FieldsSeq(words) {
 		system, arch, _ := strings.Cut(word, "/")
 		targets = append(targets, target{system, arch})
 	}
