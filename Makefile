@@ -8,7 +8,7 @@ CROSS      = linux/amd64 linux/arm64 linux/arm linux/386 linux/riscv64 linux/ppc
 	freebsd/amd64 freebsd/arm64 netbsd/amd64 openbsd/amd64 android/arm64 js/wasm wasip1/wasm
 EMULATED   = linux/386 linux/arm linux/arm64 linux/s390x
 # No tests for an emulator: a program there cannot start itself, and the others take minutes.
-SLOW       = Kill|OfProcesses|NamesTheProcess|HasRoomBesideItsPageSets|HostileRecord|BundleRefuses
+SLOW       = Kill|OfProcesses|NamesTheProcess|HasRoomBesideItsPageSets|HostileRecord|BundleRefuses|TestDamageIsFound
 FUZZTIME  ?= 5s
 WASM2GO    = -tags graft_wasm2go
 
@@ -151,7 +151,8 @@ endef
 exchange = GRAFT_PLATFORMS="$(1)" $(GO) test -count=1 -timeout 30m -run '^TestExchange$$' -v ./internal/platform
 
 platforms:
-	$(call emulate,$(EMULATED),./volume/... ./snapshot ./objstore)
+	$(call emulate,$(EMULATED),./volume/... ./snapshot)
+	$(call emulate,linux/386 linux/s390x,./objstore)
 	$(call exchange,linux/amd64 $(EMULATED))
 
 # The least that shows a format that depends on the byte order or on the size of a word.
