@@ -76,6 +76,19 @@ func (r *Remote) needsCheckpoint(c *volume.Commit, own volume.PageTable) bool {
 		own.EncodedSize(c.Volume)+c.Since.EncodedSize(c.Volume) > r.maxSince
 }
 
+// maxEmbeddingSets is how many bytes the page sets of a commit take at most that has
+// a checkpoint embedded: its object has to stay within bounds.
+const maxEmbeddingSets = 16 << 10
+
+// embeds tells whether a checkpoint of so many bytes is embedded in c.
+func (r *Remote) embeds(c *volume.Commit, size int) bool {
+	sets := 0
+	for _, s := range c.Segments {
+		sets += s.Pages.EncodedSize()
+	}
+	return size <= r.maxEmbedded && sets <= maxEmbeddingSets
+}
+
 // addCheckpoint makes a checkpoint of c, whose pages lie as own says, and lets c
 // name it. It gives what is to be embedded in c behind so many bytes of frames; where
 // that is too much, it writes an object. Chunks of leaves that did not change since
@@ -89,7 +102,7 @@ func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit,
 	cp := volume.Checkpoint{Key: volume.CheckpointKey{Volume: c.Volume, LSN: c.LSN}, PageCount: c.PageCount, Bundle: bundle}
 	at := volume.CheckpointAt(frames)
 	built, object, ref, err := volume.BuildCheckpoint(cp, at, kept, changed)
-	if err == nil && len(object) > r.maxEmbedded {
+	if err == nil && !r.embeds(c, len(object)) {
 		cp.Key, at = volume.NewCheckpointKey(c.Volume, c.LSN), 0
 		built, object, ref, err = volume.BuildCheckpoint(cp, at, kept, changed)
 	}

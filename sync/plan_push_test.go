@@ -239,3 +239,24 @@ func TestOutcomes(t *testing.T) {
 		},
 	})
 }
+
+// A commit with a large page set has no room for a checkpoint.
+func TestACheckpointIsEmbeddedWhereThereIsRoom(t *testing.T) {
+	few, many := volume.PageSetOf(1, 2), volume.PageSetOf(1)
+	for p := range volume.PageIdx(20_000) {
+		many.Add(16*p + 1)
+	}
+	r := &Remote{maxEmbedded: maxEmbedded}
+	for name, tt := range map[string]struct {
+		pages volume.PageSet
+		size  int
+		want  bool
+	}{
+		"as much as may be": {few, maxEmbedded, true}, "a byte more": {few, maxEmbedded + 1, false}, "many scattered pages": {many, 100, false},
+	} {
+		c := &volume.Commit{Segments: []volume.Segment{{ID: volume.NewSegmentID(), Pages: tt.pages}}}
+		if got := r.embeds(c, tt.size); got != tt.want {
+			t.Errorf("%s: %t with sets of %d bytes", name, got, tt.pages.EncodedSize())
+		}
+	}
+}
