@@ -30,7 +30,7 @@ func (h *Head) publish(ctx context.Context, c volume.Commit, change store.Change
 		return nil, 0, err
 	}
 	replaced, unseen := replacedPages(root, &c)
-	change.Commits = []volume.Record{rec}
+	change.Commits, change.Replaced = []volume.Record{rec}, replaced
 	if tag != "" {
 		h.heads.register(state.Local, h)
 		change.Tags = []store.Tag{{Name: tag, Graft: state.Local}}

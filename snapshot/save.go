@@ -16,7 +16,7 @@ import (
 // the journal applied, and the later that is, the fewer pages get to Badger: so it
 // is little less than the commits of one page that the store applies together by
 // itself.
-const saveEvery = 4500
+const saveEvery = 12_000
 
 // savedIndex is the state of the stored page index of a Head.
 //

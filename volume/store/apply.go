@@ -11,18 +11,22 @@ import (
 	"graft/volume/store/journal"
 )
 
-// defaultApplyAt is how many bytes of redo records gather before they are
-// applied to Badger together.
+// defaultApplyAt is how many bytes of ops gather in memory before they are thinned
+// out, or applied to Badger together.
 const defaultApplyAt = 20 << 20
+
+// maxTrace is how many bytes, in units of that, a replay of what is not applied may
+// take: it cannot thin out.
+const maxTrace = 3
 
 // keyApplied holds volume.Applied.
 var keyApplied = []byte("j")
 
 // applier moves what the redo journal holds to Badger.
 //
-// The steps, whose numbers stand in the code. A crash between any two of them
-// is harmless: what is not marked as applied is replayed, and writing the same
-// again changes nothing.
+// It does so when memory is full that was thinned out: see relieve. The steps, whose
+// numbers stand in the code. A crash between any two of them is harmless: what is not
+// marked as applied is replayed, and writing the same again changes nothing.
 //
 //  1. Seal the active memtable, under the lock of commit. Changes go on into a
 //     new one.
@@ -71,7 +75,10 @@ func (s *Store) recover() error {
 		if err != nil {
 			return fmt.Errorf("redo record %d: %w", seq, err)
 		}
-		s.overlay.add(seq, ops, len(payload))
+		if err := s.overlay.unpatch(ops); err != nil {
+			return fmt.Errorf("redo record %d: %w", seq, err)
+		}
+		s.overlay.add(seq, ops)
 		s.space.unclean.Store(true) // the process was killed
 		return nil
 	})
@@ -92,7 +99,7 @@ func (s *Store) startApplier() {
 				return
 			case <-a.wake:
 			}
-			if err := a.applyAll(s); err != nil {
+			if err := a.relieve(s); err != nil {
 				s.logError("apply the journal", err)
 			}
 		}
@@ -129,6 +136,43 @@ func (a *applier) applyAll(s *Store) error {
 		return s.poison.err()
 	}
 	return a.applySealed(s)
+}
+
+// relieve makes room in memory. It leaves out the pages that no Snapshot in use can
+// read, and applies what is left if that is still much. Their redo records stay, and
+// nothing in Badger or in the journal depends on what was left out of memory: so
+// nothing has to be synced for it.
+func (a *applier) relieve(s *Store) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.overlay.sealed == nil { // no earlier try has failed
+		s.seal()
+	}
+	if s.overlay.sealed == nil {
+		return s.poison.err()
+	}
+	if s.unseal() {
+		return nil
+	}
+	return a.applySealed(s)
+}
+
+// unseal makes the sealed memtable, thinned out, part of the active one again, unless
+// too much would be left of it, or of its redo records.
+func (s *Store) unseal() bool {
+	sealed := s.overlay.sealed
+	if sealed.trace > maxTrace*s.opts.applyAt || s.journal.Used() > s.journal.Room()/2 {
+		return false
+	}
+	kept := sealed.thin(s.liveOps(sealed))
+	if kept.bytes > s.opts.applyAt/2 {
+		return false
+	}
+	s.overlay.Lock()
+	defer s.overlay.Unlock()
+	kept.follow(s.overlay.active)
+	s.overlay.active, s.overlay.sealed = kept, nil
+	return true
 }
 
 // seal is step 1. The caller holds the applier's lock, the only one that

@@ -28,7 +28,8 @@ type Change struct {
 	Commits  []volume.Record
 	Segments []volume.SegmentState
 	Segment  volume.SegmentID   // where Pages belong
-	Pages    []volume.PageEntry // at most MaxChangePages
+	Pages    []volume.PageEntry // at most MaxChangePages, in the order of their indexes
+	Replaced []PageRef          // pages that newer ones take the place of, in the same order; or some of them
 
 	DeleteTags   []string
 	DeleteGrafts []volume.VolumeID // their states; what they had is swept later
@@ -63,14 +64,10 @@ func (s *Store) apply(c Change) error {
 	if err != nil || len(ops) == 0 {
 		return err
 	}
-	buf := payloads.Get().(*[]byte)
-	defer payloads.Put(buf)
-	*buf = appendOps((*buf)[:0], ops)
-	payload := *buf
-	if err := s.checkSpace(int64(len(payload))); err != nil {
+	if err := s.checkSpace(sizeOf(ops)); err != nil { // of what Badger gets, which is more than the redo record
 		return err
 	}
-	seq, err := s.append(payload, ops, c.Segments)
+	seq, err := s.append(ops, &c)
 	if err != nil {
 		return err
 	}
@@ -85,36 +82,54 @@ func (s *Store) apply(c Change) error {
 // payloads are buffers for redo records: the journal copies them.
 var payloads = sync.Pool{New: func() any { return new([]byte) }}
 
-// append writes a redo record and shows its ops to readers. It waits while the
-// journal is full of records that are not applied yet.
-func (s *Store) append(payload []byte, ops []op, written []volume.SegmentState) (uint64, error) {
-	if max := s.journal.MaxPayload(); int64(len(payload)) > max {
-		return 0, fmt.Errorf("graft: change of %d bytes is over the limit of %d", len(payload), max)
-	}
+// errSealed tells that the bases of patches are being applied.
+var errSealed = errors.New("graft: the memtable was sealed")
+
+// append writes the redo record of c, whose ops are given, and shows them to
+// readers. It waits while the journal is full of records that are not applied yet.
+func (s *Store) append(ops []op, c *Change) (uint64, error) {
+	buf := payloads.Get().(*[]byte)
+	defer payloads.Put(buf)
 	for {
-		s.commit.Lock()
-		seq, err := s.appendLocked(payload, ops, written)
-		s.commit.Unlock()
-		if !errors.Is(err, journal.ErrFull) {
-			return seq, s.journalError(err)
+		generation := s.overlay.patch(ops, c.Replaced)
+		*buf = appendOps((*buf)[:0], ops)
+		for i := range ops {
+			ops[i].patch = nil
 		}
-		if err := s.applier.applyAll(s); err != nil {
-			return 0, err
+		payload := *buf
+		if max := s.journal.MaxPayload(); int64(len(payload)) > max {
+			return 0, fmt.Errorf("graft: change of %d bytes is over the limit of %d", len(payload), max)
+		}
+		seq, err := s.appendPatched(payload, generation, ops, c)
+		switch {
+		case errors.Is(err, errSealed):
+		case errors.Is(err, journal.ErrFull):
+			if err := s.applier.applyAll(s); err != nil {
+				return 0, err
+			}
+		default:
+			return seq, s.journalError(err)
 		}
 	}
 }
 
-func (s *Store) appendLocked(payload []byte, ops []op, written []volume.SegmentState) (uint64, error) {
+// appendPatched appends the payload of ops, whose patches hold in a generation.
+func (s *Store) appendPatched(payload []byte, generation uint64, ops []op, c *Change) (uint64, error) {
+	s.commit.Lock()
+	defer s.commit.Unlock()
 	if err := s.poison.err(); err != nil {
 		return 0, err
+	}
+	if s.overlay.generation != generation { // changes with the lock of commit held
+		return 0, errSealed
 	}
 	seq, err := s.journal.Append(payload)
 	if err != nil {
 		return 0, err
 	}
 	s.overlay.Lock()
-	s.overlay.add(seq, ops, len(payload))
-	s.segments.drop(written) // nobody reads the new ones before
+	s.overlay.add(seq, ops)
+	s.segments.drop(c.Segments) // nobody reads the new ones before
 	full := s.overlay.active.bytes >= s.opts.applyAt
 	s.overlay.Unlock()
 	if full {

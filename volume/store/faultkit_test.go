@@ -231,6 +231,7 @@ type world struct {
 	staged  content  // pages that were staged, and referred to or not
 	unsure  content  // pages whose Stage failed
 	volumes [2]volume.VolumeID
+	newest  [2]Change // with pages, of each Volume
 	count   uint64
 }
 
@@ -375,11 +376,26 @@ func (w *world) change(n int, relaxed bool) Change {
 		Tags:    []Tag{{fmt.Sprintf("tag%d", w.count%3), volume.NewVolumeID()}, {"newest", volume.NewVolumeID()}},
 		Segment: volume.NewSegmentID(), Pages: pages(1, volume.PageIdx(n), w.count), Relaxed: relaxed,
 	}
+	if w.count%5 != 0 {
+		w.edit(&c)
+	}
 	if w.count%4 == 0 {
 		c.DeleteTags = []string{fmt.Sprintf("tag%d", (w.count+1)%3)}
 	}
 	w.addCommit(&c, v, c.Segment, n)
 	return c
+}
+
+// edit has c change a little of the pages that the Volume had, or was to have.
+func (w *world) edit(c *Change) {
+	old := &w.newest[w.count%2]
+	for i := range min(len(c.Pages), len(old.Pages)) {
+		c.Pages[i].Page = edit(old.Pages[i].Page, w.count)
+		c.Replaced = append(c.Replaced, PageRef{Segment: old.Segment, Idx: c.Pages[i].Idx})
+	}
+	if len(c.Pages) > 0 {
+		*old = *c
+	}
 }
 
 func (w *world) addCommit(c *Change, v volume.VolumeID, id volume.SegmentID, n int) {

@@ -46,10 +46,13 @@ func keyLogOf(v volume.VolumeID) []byte { return append([]byte{spaceLog}, v[:]..
 func keySegment(id volume.SegmentID) []byte { return append([]byte{spaceSegment}, id[:]...) }
 
 func keyPage(id volume.SegmentID, p volume.PageIdx) []byte {
-	key := make([]byte, 0, 1+len(id)+4)
-	key = append(key, spacePage)
-	key = append(key, id[:]...)
-	return binary.BigEndian.AppendUint32(key, uint32(p))
+	return appendKeyPage(make([]byte, 0, 1+len(id)+4), id, p)
+}
+
+func appendKeyPage(b []byte, id volume.SegmentID, p volume.PageIdx) []byte {
+	b = append(b, spacePage)
+	b = append(b, id[:]...)
+	return binary.BigEndian.AppendUint32(b, uint32(p))
 }
 
 func keyPin(p Pin) []byte { return append(append([]byte{spacePin}, p.Graft[:]...), p.What...) }

@@ -33,7 +33,7 @@ func killPages(writer int, l volume.LSN) []volume.PageEntry {
 	if l%30 == 7 {
 		n = MaxChangePages + 20 // are staged
 	}
-	return pages(1, n, uint64(writer+1)<<20|uint64(l))
+	return editedPages(n, uint64(writer+1)<<20|uint64(l))
 }
 
 // TestWriteUntilKilled is the process. It says what Apply has acknowledged.
@@ -67,6 +67,7 @@ func writeCommits(s *Store, writer int) error {
 		return err
 	}
 	head, err := s.Head(v)
+	var newest Change // that had pages
 	for l := head + 1; err == nil; l++ {
 		entries, id := killPages(writer, l), volume.NewSegmentID()
 		c := Change{
@@ -75,6 +76,10 @@ func writeCommits(s *Store, writer int) error {
 		}
 		if len(entries) <= MaxChangePages {
 			c.Segment, c.Pages = id, entries
+			for _, e := range newest.Pages {
+				c.Replaced = append(c.Replaced, PageRef{Segment: newest.Segment, Idx: e.Idx})
+			}
+			newest = c
 		} else if err := s.Stage(id, entries); err != nil {
 			return err
 		}

@@ -123,6 +123,18 @@ func pages(first, last volume.PageIdx, salt uint64) []volume.PageEntry {
 	return entries
 }
 
+// editedPages gives entries 1 to last, of which most differ from those of the salt
+// below in a few bytes.
+func editedPages(last volume.PageIdx, salt uint64) []volume.PageEntry {
+	entries := pages(1, last, salt/8)
+	for i := range entries {
+		for n := salt - salt%8; n < salt; n++ {
+			entries[i].Page = edit(entries[i].Page, n)
+		}
+	}
+	return entries
+}
+
 var (
 	someVolume  = volume.NewVolumeID()
 	otherVolume = volume.NewVolumeID()

@@ -17,6 +17,19 @@ type op struct {
 	key   []byte
 	value []byte
 	owner volume.VolumeID // of pages: the local Volume that committed them, or zero
+
+	patch []byte // in a redo record, instead of the value; nil everywhere else
+}
+
+// size is how many bytes of memory the op takes, nearly.
+func (o *op) size() int { return len(o.key) + len(o.value) }
+
+// sizeOf is the sum of the sizes of ops.
+func sizeOf(ops []op) (n int64) {
+	for i := range ops {
+		n += int64(ops[i].size())
+	}
+	return n
 }
 
 // memtable holds ops that are in the redo journal and not in Badger yet, the
@@ -24,7 +37,8 @@ type op struct {
 type memtable struct {
 	ops   map[string]op
 	heads map[volume.VolumeID]volume.LSN // newest commit of each Volume
-	bytes int                            // of the journal records
+	bytes int                            // of the ops
+	trace int                            // of all ops since the last application, those included that thin has left out: what a replay takes
 	last  uint64                         // sequence number of the newest record
 }
 
@@ -44,18 +58,53 @@ func (m *memtable) again() *memtable {
 	}
 	clear(m.ops)
 	clear(m.heads)
-	m.bytes, m.last = 0, 0
+	m.bytes, m.trace, m.last = 0, 0, 0
 	return m
 }
 
-func (m *memtable) add(seq uint64, ops []op, size int) {
-	m.last, m.bytes = seq, m.bytes+size
+func (m *memtable) add(seq uint64, ops []op) {
+	m.last = seq
 	for _, o := range ops {
-		m.ops[string(o.key)] = o
+		m.put(o)
+		m.trace += o.size()
 		if v, l, ok := parseKeyLog(o.key); ok && o.value != nil {
 			m.heads[v] = max(m.heads[v], l)
 		}
 	}
+}
+
+func (m *memtable) put(o op) {
+	m.ops[string(o.key)] = o
+	m.bytes += o.size() // a little more, where a key had another value
+}
+
+// page gives a page that the memtable holds, or nil.
+func (m *memtable) page(ref PageRef) *volume.Page {
+	var key [1 + len(ref.Segment) + 4]byte
+	if o := m.ops[string(appendKeyPage(key[:0], ref.Segment, ref.Idx))]; o.value != nil {
+		return (*volume.Page)(o.value)
+	}
+	return nil
+}
+
+// thin gives a memtable of the same records that has some of its ops, which it takes over.
+func (m *memtable) thin(ops []op) *memtable {
+	t := &memtable{ops: make(map[string]op, len(ops)), heads: m.heads, trace: m.trace, last: m.last}
+	for _, o := range ops {
+		t.put(o)
+	}
+	return t
+}
+
+// follow adds what later records have put into n.
+func (m *memtable) follow(n *memtable) {
+	for _, o := range n.ops {
+		m.put(o)
+	}
+	for v, l := range n.heads {
+		m.heads[v] = max(m.heads[v], l)
+	}
+	m.trace, m.last = m.trace+n.trace, max(m.last, n.last)
 }
 
 // overlay is what stands before Badger: the memtable that changes go to, and
@@ -63,14 +112,18 @@ func (m *memtable) add(seq uint64, ops []op, size int) {
 type overlay struct {
 	sync.RWMutex
 	active *memtable
-	sealed *memtable   // nil when none is being applied
-	spare  *memtable   // empty, to be the next active one, or nil; guarded by the applier's lock
-	inUse  atomic.Bool // it is not empty: reads need not take the lock otherwise
+	sealed *memtable // nil when none is being applied
+	spare  *memtable // empty, to be the next active one, or nil; guarded by the applier's lock
+
+	// generation counts how often active was sealed: a patch holds as long as its base is in active.
+	generation uint64
+
+	inUse atomic.Bool // it is not empty: reads need not take the lock otherwise
 }
 
 // add enters the ops of a redo record. The caller holds the lock, or is alone.
-func (o *overlay) add(seq uint64, ops []op, size int) {
-	o.active.add(seq, ops, size)
+func (o *overlay) add(seq uint64, ops []op) {
+	o.active.add(seq, ops)
 	o.inUse.Store(true)
 }
 
@@ -78,6 +131,7 @@ func (o *overlay) add(seq uint64, ops []op, size int) {
 // and the applier's.
 func (o *overlay) rotate() {
 	o.sealed, o.active, o.spare = o.active, o.spare, nil
+	o.generation++
 	if o.active == nil {
 		o.active = newMemtable()
 	}
@@ -136,54 +190,66 @@ func (o *overlay) head(v volume.VolumeID) volume.LSN {
 	return head
 }
 
-// A redo record is its ops, one after the other: a byte, 1 for set and 2 for
-// delete; the length of the key as a varint, and the key; for a set, the length
-// of the value as a varint, and the value. Its checksum is the journal's.
+// A redo record is its ops, one after the other: a byte, 1 for set, 2 for delete and
+// 3 for a page that is set to what a patch makes of its base; the length of the key
+// as a varint, and the key; for a set, the length of the value as a varint, and the
+// value, and for a patch likewise the patch. Its checksum is the journal's.
 const (
 	opSet    = 1
 	opDelete = 2
+	opPatch  = 3
 )
 
 // appendOps appends the redo record of ops to b.
 func appendOps(b []byte, ops []op) []byte {
 	size := 0
 	for _, o := range ops {
-		size += 1 + 2*binary.MaxVarintLen32 + len(o.key) + len(o.value)
+		size += 1 + 2*binary.MaxVarintLen32 + len(o.key) + max(len(o.value), len(o.patch))
 	}
 	b = slices.Grow(b, size)
 	for _, o := range ops {
-		kind := byte(opSet)
-		if o.value == nil {
+		kind, value := byte(opSet), o.value
+		switch {
+		case o.patch != nil:
+			kind, value = opPatch, o.patch
+		case value == nil:
 			kind = opDelete
 		}
 		b = append(b, kind)
 		b = binary.AppendUvarint(b, uint64(len(o.key)))
 		b = append(b, o.key...)
-		if o.value != nil {
-			b = binary.AppendUvarint(b, uint64(len(o.value)))
-			b = append(b, o.value...)
+		if kind != opDelete {
+			b = binary.AppendUvarint(b, uint64(len(value)))
+			b = append(b, value...)
 		}
 	}
 	return b
 }
 
-// decodeOps reads what [appendOps] gave. The ops share b.
+// decodeOps reads what [appendOps] gave: see unpatch. The ops share b.
 func decodeOps(b []byte) ([]op, error) {
 	var ops []op
 	for len(b) > 0 {
 		kind := b[0]
 		key, rest, ok := cutBytes(b[1:])
-		if !ok || len(key) == 0 || kind != opSet && kind != opDelete {
+		if !ok || len(key) == 0 || kind < opSet || kind > opPatch {
 			return nil, corruptf("redo record: write %d", len(ops))
 		}
-		o := op{key: key}
-		if kind == opSet {
-			if o.value, rest, ok = cutBytes(rest); !ok {
+		var value []byte
+		if kind != opDelete {
+			if value, rest, ok = cutBytes(rest); !ok {
 				return nil, corruptf("redo record: value of write %d", len(ops))
 			}
 		}
-		if _, page := parseKeyPage(key); page && kind == opSet && len(o.value) != volume.PageSize {
-			return nil, corruptf("redo record: page of %d bytes", len(o.value))
+		o := op{key: key, value: value}
+		_, page := parseKeyPage(key)
+		switch {
+		case kind == opPatch:
+			if o.value, o.patch = nil, value; !page || checkPatch(value) != nil {
+				return nil, corruptf("redo record: patch of write %d", len(ops))
+			}
+		case kind == opSet && page && len(value) != volume.PageSize:
+			return nil, corruptf("redo record: page of %d bytes", len(value))
 		}
 		ops, b = append(ops, o), rest
 	}
@@ -192,10 +258,18 @@ func decodeOps(b []byte) ([]op, error) {
 
 // cutBytes reads a length and as many bytes, which are not nil.
 func cutBytes(b []byte) (part, rest []byte, ok bool) {
-	n, size := binary.Uvarint(b)
-	if size <= 0 || n > uint64(len(b)-size) || size > 1 && b[size-1] == 0 { // the last: longer than it need be
+	n, rest, ok := cutUvarint(b)
+	if !ok || n > uint64(len(rest)) {
 		return nil, nil, false
 	}
-	end := size + int(n)
-	return b[size:end:end], b[end:], true
+	return rest[:n:n], rest[n:], true
+}
+
+// cutUvarint reads a varint that is no longer than it need be.
+func cutUvarint(b []byte) (n uint64, rest []byte, ok bool) {
+	n, size := binary.Uvarint(b)
+	if size <= 0 || size > 1 && b[size-1] == 0 {
+		return 0, nil, false
+	}
+	return n, b[size:], true
 }

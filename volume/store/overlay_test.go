@@ -100,7 +100,11 @@ func applyNext(s *Store, a *applied, l volume.LSN) error {
 	c := Change{
 		Tags: []Tag{{"newest", named}}, Commits: []volume.Record{rec},
 		Grafts:  []volume.GraftState{{Local: someVolume, Remote: otherVolume, SyncPoint: volume.SyncPoint{Local: l}}},
-		Segment: id, Pages: pages(1, 2, uint64(l)), Relaxed: l%5 > 0,
+		Segment: id, Pages: editedPages(2, uint64(l)), Relaxed: l%5 > 0,
+	}
+	if l > 1 {
+		old, _ := a.get(l - 1)
+		c.Replaced = []PageRef{{old, 1}, {old, 2}}
 	}
 	if l%10 == 1 {
 		c.Tags = append(c.Tags, Tag{fmt.Sprintf("a%04d", l), someVolume})
@@ -150,7 +154,7 @@ func readOlder(t *testing.T, s *Store, a *applied, l volume.LSN) {
 		l = 0
 	}
 	id, l := a.get(l)
-	for _, want := range pages(1, 2, uint64(l)) {
+	for _, want := range editedPages(2, uint64(l)) {
 		if has, err := s.HasPage(id, want.Idx); !has || err != nil {
 			t.Errorf("has page %d of commit %d: %t, %v", want.Idx, l, has, err)
 		}
@@ -165,12 +169,13 @@ func TestOpsSurviveEncoding(t *testing.T) {
 		{key: keyTag("main"), value: someVolume[:]},
 		{key: keyTag("gone")},
 		{key: keyPage(volume.NewSegmentID(), 7), value: page(1)[:]},
+		{key: keyPage(volume.NewSegmentID(), 7), patch: append(aSegment[:], 1, 1, 1, 2, 3, 4, 5, 6, 7, 8)},
 		{key: []byte{0}, value: []byte{}},
 	}
 	got, err := decodeOps(appendOps(nil, want))
 	must(t, err)
 	same := func(a, b op) bool {
-		return bytes.Equal(a.key, b.key) && bytes.Equal(a.value, b.value) && (a.value == nil) == (b.value == nil)
+		return bytes.Equal(a.key, b.key) && bytes.Equal(a.value, b.value) && (a.value == nil) == (b.value == nil) && bytes.Equal(a.patch, b.patch)
 	}
 	if !slices.EqualFunc(got, want, same) {
 		t.Errorf("decoded %v", got)
@@ -185,6 +190,7 @@ func FuzzDecodeOps(f *testing.F) {
 		{{key: keyTag("gone")}, set},
 		{{key: keyPage(volume.NewSegmentID(), 7), value: page(1)[:]}, {key: []byte("k"), value: []byte{}}},
 		{{key: bytes.Repeat([]byte{'x'}, 300), value: bytes.Repeat([]byte{1}, 20000)}},
+		{{key: keyPage(aSegment, 7), patch: append(aSegment[:], 0xff, 3, 1, 1, 2, 3, 4, 5, 6, 7, 8)}, {key: keyPage(aSegment, 8), patch: aSegment[:]}},
 	} {
 		b := appendOps(nil, ops)
 		f.Add(b)

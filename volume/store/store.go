@@ -66,7 +66,7 @@ type Options struct {
 	journalFiles filesys.FS
 	journal      journal.Options
 	freeSpace    func(dir string) (uint64, error)
-	applyAt      int    // bytes of redo records that are applied together
+	applyAt      int    // bytes of ops in memory that are thinned out, or applied together
 	midRead      func() // is called when a value was found and is not read yet
 }
 

@@ -121,6 +121,9 @@ func (j *Journal) Used() int64 {
 	return j.mu.used
 }
 
+// Room gives the bytes that the records may take which are not released, about.
+func (j *Journal) Room() int64 { return int64(j.opts.Files) * (j.opts.FileSize - fileHeader) }
+
 // MaxPayload gives the length of the longest payload that Append takes, in bytes.
 func (j *Journal) MaxPayload() int64 { return j.opts.FileSize - fileHeader - recordHeader }
 
