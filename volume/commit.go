@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -177,21 +178,21 @@ func EncodeEmbedding(c Commit, e Embedded) (Record, error) {
 		return Record{}, err
 	}
 	m := &graftpb.Commit{
-		Volume:    c.Volume[:],
+		Volume:    bytes.Clone(c.Volume[:]), // so that c need not live on, which is large
 		Lsn:       uint64(c.LSN),
 		PageCount: uint32(c.PageCount),
 		Kept:      uint32(c.Kept),
 		UnixMs:    c.Time.UnixMilli(),
 	}
 	if !c.Parent.IsZero() {
-		m.ParentHash = c.Parent[:]
+		m.ParentHash = bytes.Clone(c.Parent[:])
 	}
 	if !c.PushID.IsZero() {
-		m.PushId = c.PushID[:]
+		m.PushId = bytes.Clone(c.PushID[:])
 	}
 	sets := 0
-	for _, s := range c.Segments {
-		sm, err := segmentToProto(s)
+	for i := range c.Segments {
+		sm, err := segmentToProto(&c.Segments[i])
 		if err != nil {
 			return Record{}, err
 		}
@@ -284,7 +285,7 @@ func (c *Commit) parentFromProto(m *graftpb.Commit) (err error) {
 	return nil
 }
 
-func segmentToProto(s Segment) (*graftpb.Segment, error) {
+func segmentToProto(s *Segment) (*graftpb.Segment, error) {
 	pages, err := s.Pages.AppendBinary(nil)
 	if err != nil {
 		return nil, err

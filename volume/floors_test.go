@@ -211,7 +211,7 @@ func TestACommitOfManySegmentsIsCorrupt(t *testing.T) {
 	}
 	m := &graftpb.Commit{Volume: someVolume[:], Lsn: 1, PageCount: 100}
 	for _, s := range c.Segments {
-		sm, err := segmentToProto(s)
+		sm, err := segmentToProto(&s)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -128,7 +128,7 @@ func DecodeGraftState(local VolumeID, b []byte) (GraftState, error) {
 
 // EncodeSegmentState gives the record of s.
 func EncodeSegmentState(s SegmentState) ([]byte, error) {
-	seg, err := segmentToProto(s.Segment)
+	seg, err := segmentToProto(&s.Segment)
 	if err != nil {
 		return nil, err
 	}

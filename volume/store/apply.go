@@ -13,11 +13,11 @@ import (
 
 // defaultApplyAt is how many bytes of ops gather in memory before they are thinned
 // out, or applied to Badger together.
-const defaultApplyAt = 20 << 20
+const defaultApplyAt = 28 << 20
 
 // maxTrace is how many bytes, in units of that, a replay of what is not applied may
 // take: it cannot thin out.
-const maxTrace = 3
+const maxTrace = 2
 
 // keyApplied holds volume.Applied.
 var keyApplied = []byte("j")

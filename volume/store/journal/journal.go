@@ -31,7 +31,7 @@ const (
 // Options bound the space that a journal takes. Zero fields mean the defaults.
 type Options struct {
 	FileSize int64 // bytes of one file, a multiple of 4 KiB; default 4 MiB
-	Files    int   // at most so many; default 8
+	Files    int   // at most so many; default 12
 
 	step int64 // by which a file grows when it is filled for the first time; default 1 MiB, first a quarter of it
 }
@@ -41,7 +41,7 @@ func (o Options) withDefaults() Options {
 		o.FileSize = 4 << 20
 	}
 	if o.Files == 0 {
-		o.Files = 8
+		o.Files = 12
 	}
 	if o.step == 0 {
 		o.step = 1 << 20
