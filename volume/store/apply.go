@@ -300,7 +300,7 @@ func (s *Store) markDirty() error {
 func (s *Store) batch(op string, fill func(*badger.WriteBatch) error) error {
 	s.writing.RLock()
 	defer s.writing.RUnlock()
-	defer s.reads.renew()
+	defer s.renewReads()
 	if err := s.poison.err(); err != nil {
 		return err // what it would delete may be what a Change in doubt needs
 	}
@@ -316,11 +316,21 @@ func (s *Store) batch(op string, fill func(*badger.WriteBatch) error) error {
 	return s.poison.err()
 }
 
+// renewReads lets reads see what was written to Badger, unless Badger is stuck: then
+// nobody reads from it.
+func (s *Store) renewReads() {
+	if s.poison.stuck.Load() {
+		s.reads.drop()
+		return
+	}
+	s.reads.renew(s.db)
+}
+
 // update writes to Badger in one synced transaction.
 func (s *Store) update(fn func(*badger.Txn) error) error {
 	s.writing.RLock()
 	defer s.writing.RUnlock()
-	defer s.reads.renew()
+	defer s.renewReads()
 	if err := s.poison.err(); err != nil {
 		return err
 	}

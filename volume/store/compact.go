@@ -64,8 +64,8 @@ func (s *Store) badgerDir() string { return filepath.Join(s.dir, "badger") }
 func (s *Store) collect() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.reads.renew()
-	defer s.reads.renew() // for the places
+	s.reads.drop()
+	defer s.reads.drop() // for the places
 	return errors.Join(s.db.RunValueLogGC(discardRatio), s.poison.err())
 }
 
@@ -146,7 +146,7 @@ var keyFlush = []byte("~")
 func (s *Store) flushMemtables() error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.reads.renew()
+	s.reads.drop()
 	err := s.db.Update(func(txn *badger.Txn) error {
 		return errors.Join(txn.Set(keyFlush, nil), txn.Delete([]byte(keyFiller)))
 	})

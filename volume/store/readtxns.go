@@ -7,64 +7,129 @@ import (
 	"github.com/dgraph-io/badger/v4"
 )
 
-// readTxns keeps read transactions of Badger for reuse: to begin one costs as
-// much as to read a page. One that was begun before the newest write is given
-// up, so that reads see every write that has returned, and Badger is not kept
-// from forgetting what was deleted.
+// readTxns keeps one read transaction of Badger for all reads: to begin one costs
+// as much as to read a page, and it waits for each write that is under way, while
+// reads need only see those that have returned. So whoever has written begins the
+// next one, and reads go on with the last until then.
+//
+// Nobody keeps one for long, for Badger does not forget what was deleted since.
 type readTxns struct {
-	epoch atomic.Uint64 // goes up with each write, under mu
+	epoch atomic.Uint64 // of the current transaction; goes up with each write, under mu
+
+	written atomic.Uint64 // writes that are done
+
+	turn struct { // held while a transaction begins; taken before mu
+		sync.Mutex
+		seen uint64 // how many of the writes the current one sees, at least
+	}
 
 	mu struct {
 		sync.Mutex
-		free []*badger.Txn
+		current *readTxn // nil until somebody reads
 	}
 }
 
-// maxFreeTxns is how many transactions are kept.
-const maxFreeTxns = 8
+// readTxn is a transaction that many read in: Badger's are safe for that when they
+// only read.
+type readTxn struct {
+	txn   *badger.Txn
+	epoch uint64
+	users int  // guarded by readTxns.mu
+	over  bool // it is not the current one; guarded by readTxns.mu
+}
 
 // view runs fn in a read transaction that sees every write that has returned, and
 // gives its epoch.
 func (r *readTxns) view(db *badger.DB, fn func(*badger.Txn) error) (epoch uint64, err error) {
-	txn, epoch := r.take()
-	if txn == nil {
-		txn = db.NewTransaction(false)
+	t := r.take()
+	if t == nil {
+		t = r.begin(db)
 	}
-	err = fn(txn)
-	if !r.giveBack(txn, epoch) {
-		txn.Discard()
-	}
-	return epoch, err
+	defer r.giveBack(t)
+	return t.epoch, fn(t.txn)
 }
 
-func (r *readTxns) take() (txn *badger.Txn, epoch uint64) {
+// take gives the current transaction, or nil when there is none.
+func (r *readTxns) take() *readTxn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if n := len(r.mu.free); n > 0 {
-		txn, r.mu.free = r.mu.free[n-1], r.mu.free[:n-1]
+	t := r.mu.current
+	if t != nil {
+		t.users++
 	}
-	return txn, r.epoch.Load()
+	return t
 }
 
-func (r *readTxns) giveBack(txn *badger.Txn, epoch uint64) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if epoch != r.epoch.Load() || len(r.mu.free) == maxFreeTxns {
-		return false
+// begin gives the current transaction, which it begins if there is none.
+func (r *readTxns) begin(db *badger.DB) *readTxn {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	if t := r.take(); t != nil {
+		return t
 	}
-	r.mu.free = append(r.mu.free, txn)
-	return true
+	r.beginLocked(db)
+	return r.take()
 }
 
-// renew gives up the transactions that were begun before a write. Call it when
-// the write is done, before anybody relies on it.
-func (r *readTxns) renew() {
+// beginLocked begins a transaction that takes the place of the current one. The
+// caller holds the turn.
+func (r *readTxns) beginLocked(db *badger.DB) {
+	r.turn.seen = r.written.Load()
+	r.swap(&readTxn{txn: db.NewTransaction(false)})
+}
+
+// swap puts t, or nil, in the place of the current transaction. The caller holds the
+// turn.
+func (r *readTxns) swap(t *readTxn) {
 	r.mu.Lock()
-	free := r.mu.free
-	r.mu.free = nil
+	old := r.mu.current
 	r.epoch.Add(1)
-	r.mu.Unlock()
-	for _, txn := range free {
-		txn.Discard()
+	if t != nil {
+		t.epoch = r.epoch.Load()
 	}
+	r.mu.current = t
+	idle := false
+	if old != nil {
+		old.over, idle = true, old.users == 0
+	}
+	r.mu.Unlock()
+	if idle {
+		old.txn.Discard()
+	}
+}
+
+func (r *readTxns) giveBack(t *readTxn) {
+	r.mu.Lock()
+	t.users--
+	idle := t.over && t.users == 0
+	r.mu.Unlock()
+	if idle {
+		t.txn.Discard()
+	}
+}
+
+// renew lets reads see a write. Call it when the write is done, before anybody relies
+// on it.
+func (r *readTxns) renew(db *badger.DB) {
+	n := r.written.Add(1)
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	if r.turn.seen >= n { // somebody else's sees it too
+		return
+	}
+	r.mu.Lock()
+	isRead := r.mu.current != nil
+	r.mu.Unlock()
+	if isRead {
+		r.beginLocked(db)
+	} else {
+		r.swap(nil) // for the epoch
+	}
+}
+
+// drop gives the current transaction up.
+func (r *readTxns) drop() {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	r.swap(nil)
 }

@@ -224,7 +224,7 @@ func (s *Store) closeParts() error {
 	if s.journal != nil {
 		errs = append(errs, s.journal.Close())
 	}
-	s.reads.renew()
+	s.reads.drop()
 	if s.db != nil && !s.poison.stuck.Load() {
 		errs = append(errs, s.db.Close())
 	}
