@@ -20,6 +20,7 @@ func newFull(t *testing.T, quota int) (*faultbucket.Bucket, *machine) {
 	a.must(a.push())
 	b.clone(a.head.State().Remote)
 	b.wantContent(repeat("pushed")...)
+	b.settle()
 	return bucket, b
 }
 

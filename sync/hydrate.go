@@ -44,7 +44,7 @@ func (r *Remote) Hydrate(ctx context.Context, h *snapshot.Head) (got Hydrated, e
 	if err := x.loadChunks(ctx, leaves); err != nil {
 		return got, err
 	}
-	hold := r.store.HoldFetched()
+	hold := r.store.HoldFetched(ctx)
 	defer hold.Release()
 	_, missing, frames, err := r.missing(ctx, x, leaves, pinned.Snapshot().Root(), hold)
 	if err != nil {
@@ -113,17 +113,22 @@ func (r *Remote) decodeSpan(s span, b []byte, frameOf func(place) *volume.Addres
 
 // stageFrames stores the pages of frames, in as few transactions as it takes.
 func (r *Remote) stageFrames(frames []decodedFrame) error {
+	for id, pages := range bySegment(frames) {
+		if err := r.store.StageFetched(id, pages); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bySegment gives the pages of frames by their Segments.
+func bySegment(frames []decodedFrame) map[volume.SegmentID][]volume.PageEntry {
 	pages := make(map[volume.SegmentID][]volume.PageEntry)
 	for _, f := range frames {
 		id := f.frame.Source.Segment
 		pages[id] = append(pages[id], f.pages...)
 	}
-	for id, entries := range pages {
-		if err := r.store.StageFetched(id, entries); err != nil {
-			return err
-		}
-	}
-	return nil
+	return pages
 }
 
 // frameWant is a frame with how many of its pages are wanted.

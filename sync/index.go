@@ -274,7 +274,7 @@ func (x *index) keepRoot(root part, object []byte) (*volume.Checkpoint, error) {
 			parts[ch.sum] = b
 		}
 	}
-	if err := x.r.store.PutObjects(parts); err != nil {
+	if err := x.r.store.LandObjects(parts); err != nil {
 		x.r.log.Warn("keep page index", "key", root.key, "error", err) // it is right, whatever the disk
 	}
 	x.mu.Lock()
@@ -398,7 +398,7 @@ func (x *index) getChunks(ctx context.Context, absent []part, led *led[place, []
 			}
 			chunks[p.sum] = chunk
 		}
-		if err := x.r.store.PutObjects(chunks); err != nil {
+		if err := x.r.store.LandObjects(chunks); err != nil {
 			return err
 		}
 		for _, p := range s.parts {

@@ -189,9 +189,13 @@ func (m *machine) tryContent() ([]string, error) {
 	return texts, nil
 }
 
+// settle waits until what was fetched is stored.
+func (m *machine) settle() { m.store.AwaitLanded(context.Background()) }
+
 // evict evicts, and makes sure that the quota is kept.
 func (m *machine) evict() store.Evicted {
 	m.t.Helper()
+	m.settle()
 	got, err := m.store.Evict(context.Background())
 	m.must(err)
 	if int64(got.Left)*volume.PageSize > m.quota {

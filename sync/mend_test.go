@@ -295,6 +295,7 @@ func flipInStore(t *testing.T, m *machine, b []byte) {
 		all, err := os.ReadFile(path)
 		m.must(err)
 		off := bytes.Index(all, b)
+	m.settle()
 		if off >= 0 {
 			flipAt(t, path, all, off+100)
 		}

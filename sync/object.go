@@ -62,7 +62,7 @@ func (r *Remote) getObject(ctx context.Context, p part) ([]byte, error) {
 	if err := r.checkPart(p, b); err != nil {
 		return nil, err
 	}
-	if err := r.store.PutObject(p.sum, b); err != nil {
+	if err := r.store.LandObjects(map[volume.Hash][]byte{p.sum: b}); err != nil {
 		r.log.Warn("keep fetched page index", "key", p.key, "error", err) // it is right, whatever the disk
 	}
 	return b, nil

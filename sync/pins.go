@@ -125,7 +125,7 @@ func (r *Remote) Pin(ctx context.Context, h *snapshot.Head, p Pin) (got Pinned, 
 	if err != nil {
 		return Pinned{}, err
 	}
-	hold := r.store.HoldFetched()
+	hold := r.store.HoldFetched(ctx)
 	defer hold.Release()
 	if err := r.holdAll(ctx, hold, make(map[volume.VolumeID]snapshot.Point)); err != nil {
 		return Pinned{}, err
@@ -222,7 +222,7 @@ func (r *Remote) HoldPins(ctx context.Context, again bool) error {
 	if ps.hold != nil && !again && !r.pinsMoved(ctx) {
 		return nil
 	}
-	hold, at := r.store.HoldFetched(), make(map[volume.VolumeID]snapshot.Point)
+	hold, at := r.store.HoldFetched(ctx), make(map[volume.VolumeID]snapshot.Point)
 	if err := r.holdAll(ctx, hold, at); err != nil {
 		hold.Release()
 		return fmt.Errorf("hold pinned pages: %w", err)
@@ -457,7 +457,7 @@ func (r *Remote) rootCoverage(ctx context.Context, at snapshot.Point, root *snap
 	if err != nil {
 		return Coverage{}, err
 	}
-	hold := r.store.HoldFetched() // what is counted is not to go meanwhile
+	hold := r.store.HoldFetched(ctx) // what is counted is not to go meanwhile
 	defer hold.Release()
 	c := Coverage{Whole: known}
 	var frames []frameWant

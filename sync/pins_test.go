@@ -131,6 +131,7 @@ func TestPinsThatCannotBeFollowed(t *testing.T) {
 	if p, err := b.remote.PinnedPoints(); err != nil || len(p) != 1 || p[0].LSN != 77 {
 		t.Errorf("points %v, %v", p, err)
 	}
+	b.settle()
 	_, err := b.store.Evict(context.Background())
 	b.must(err)
 	if p := b.presence(); p.Present != 100 {

@@ -60,7 +60,7 @@ func (r *Remote) wantPage(ctx context.Context, x *index, root *snapshot.Root, p 
 		return nil
 	}
 	id, err := root.Lookup(ctx, p)
-	if err != nil || id.IsZero() || x.bundled(p, id) != nil {
+	if err != nil || id.IsZero() || x.bundled(ctx, p, id) != nil {
 		return err
 	}
 	a, ok, err := x.address(ctx, p, id)
@@ -102,11 +102,11 @@ func (r *Remote) lead(ctx context.Context, at snapshot.Point, frames []frameWant
 		if err != nil {
 			return err
 		}
-		for _, f := range decoded { // who waits for a page does not wait for the disk
+		for _, f := range decoded { // who waits for a page waits for no other
 			led.land(*f.frame, f.pages)
 		}
-		if err := r.stageFrames(decoded); err != nil {
-			r.log.Warn("keep fetched pages", "error", err) // they are right, whatever the disk
+		for id, pages := range bySegment(decoded) {
+			r.land(ctx, id, pages)
 		}
 		for _, f := range decoded {
 			led.forget(*f.frame)

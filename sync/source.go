@@ -25,7 +25,7 @@ func (r *Remote) Page(ctx context.Context, at snapshot.Point, id volume.SegmentI
 	if err != nil {
 		return nil, err
 	}
-	if page := x.bundled(p, id); page != nil {
+	if page := x.bundled(ctx, p, id); page != nil {
 		return page, nil
 	}
 	a, ok, err := x.address(ctx, p, id)
@@ -49,7 +49,7 @@ func (r *Remote) Page(ctx context.Context, at snapshot.Point, id volume.SegmentI
 
 // bundled gives a page that came with the checkpoint, if it is what the Root
 // names.
-func (x *index) bundled(p volume.PageIdx, id volume.SegmentID) *volume.Page {
+func (x *index) bundled(ctx context.Context, p volume.PageIdx, id volume.SegmentID) *volume.Page {
 	x.mu.Lock()
 	c := x.mu.checkpoint
 	x.mu.Unlock()
@@ -60,13 +60,13 @@ func (x *index) bundled(p volume.PageIdx, id volume.SegmentID) *volume.Page {
 	if !ok || b.Segment != id {
 		return nil
 	}
-	x.bundleKept.Do(func() { x.keepBundle(c) })
+	x.bundleKept.Do(func() { x.keepBundle(ctx, c) })
 	return b.Page
 }
 
 // keepBundle stores the bundled pages that the commit still has, so that they count
 // as here.
-func (x *index) keepBundle(c *volume.Checkpoint) {
+func (x *index) keepBundle(ctx context.Context, c *volume.Checkpoint) {
 	pages := make(map[volume.SegmentID][]volume.PageEntry)
 	for _, b := range c.Bundle {
 		if _, newer := x.recent.At(b.Idx); !newer && x.kept.Has(b.Idx) {
@@ -74,9 +74,7 @@ func (x *index) keepBundle(c *volume.Checkpoint) {
 		}
 	}
 	for id, entries := range pages {
-		if err := x.r.store.StageFetched(id, entries); err != nil {
-			x.r.log.Warn("keep bundled pages", "segment", id, "error", err)
-		}
+		x.r.land(ctx, id, entries)
 	}
 }
 
@@ -104,15 +102,20 @@ func (r *Remote) frame(ctx context.Context, at snapshot.Point, a *volume.Address
 	if err != nil {
 		return nil, r.corruptPart(partOf(at, a), "read frame", err)
 	}
-	if err := r.store.StageFetched(a.Source.Segment, pages); err != nil {
-		r.log.Warn("keep fetched pages", "segment", a.Source.Segment, "error", err) // they are right, whatever the disk
-	}
+	r.land(ctx, a.Source.Segment, pages)
 	if damage != nil {
 		at := snapshot.Point{Volume: a.Source.Volume, LSN: a.Source.LSN}
 		_, mended, err := r.mend(ctx, at)
 		r.log.Warn("commit is damaged in the local log", "volume", at.Volume, "lsn", at.LSN, "error", damage, "mended", mended, "mending", err)
 	}
 	return pages, nil
+}
+
+// land keeps pages here, for whom nobody waits.
+func (r *Remote) land(ctx context.Context, id volume.SegmentID, pages []volume.PageEntry) {
+	if err := r.store.Land(ctx, id, pages); err != nil {
+		r.log.Warn("keep fetched pages", "segment", id, "error", err) // they are right, whatever the disk
+	}
 }
 
 // inlineFrame gives the bytes of a frame that lies in a commit of the local log,

@@ -296,7 +296,7 @@ func (r *Remote) stageWarm(ctx context.Context, at snapshot.Point, set *volume.W
 	for _, o := range set.Objects {
 		objects[volume.HashOf(o)] = o
 	}
-	if err := r.store.PutObjects(objects); err != nil {
+	if err := r.store.LandObjects(objects); err != nil {
 		return Warmed{}, err
 	}
 	x, err := r.index(ctx, at)
@@ -322,7 +322,7 @@ func (r *Remote) stageWarm(ctx context.Context, at snapshot.Point, set *volume.W
 		pages[p.Segment] = append(pages[p.Segment], p.PageEntry)
 	}
 	for id, entries := range pages {
-		if err := r.store.StageFetched(id, entries); err != nil {
+		if err := r.store.Land(ctx, id, entries); err != nil {
 			return got, err
 		}
 		got.Pages += len(entries)

@@ -83,6 +83,15 @@ func (f *fetched) touch(ref PageRef) {
 // StageFetched is Stage for pages of a remote Segment that were read from the
 // bucket, which has them for ever: Evict may remove them.
 func (s *Store) StageFetched(id volume.SegmentID, pages []volume.PageEntry) error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	return s.stageFetched(id, pages)
+}
+
+// stageFetched is StageFetched by who holds the store open.
+func (s *Store) stageFetched(id volume.SegmentID, pages []volume.PageEntry) error {
 	f := &s.fetched
 	f.clock.Add(1)
 	for _, p := range pages {
@@ -257,8 +266,10 @@ type FetchedHold struct {
 	need  int64       // pages that the bucket alone has else
 }
 
-// HoldFetched gives a hold of no pages, which the caller releases.
-func (s *Store) HoldFetched() *FetchedHold {
+// HoldFetched gives a hold of no pages, which the caller releases. What has landed by
+// now is stored first, but ctx bounds that.
+func (s *Store) HoldFetched(ctx context.Context) *FetchedHold {
+	s.AwaitLanded(ctx)
 	h := &FetchedHold{store: s, pages: NewPageRefSet()}
 	if f := &s.fetched; f.quota > 0 {
 		f.mu.Lock()
@@ -273,7 +284,7 @@ func (s *Store) HoldFetched() *FetchedHold {
 func (h *FetchedHold) Add(id volume.SegmentID, p volume.PageIdx) (has bool, err error) {
 	f := &h.store.fetched
 	if f.quota == 0 {
-		return h.store.HasPage(id, p)
+		return h.store.stores(id, p)
 	}
 	ref := PageRef{id, p}
 	f.mu.Lock()
@@ -282,13 +293,13 @@ func (h *FetchedHold) Add(id volume.SegmentID, p volume.PageIdx) (has bool, err 
 	f.mu.Unlock()
 	f.touch(ref)
 	if held {
-		return h.store.HasPage(id, p)
+		return h.store.stores(id, p)
 	}
 	if has, err = h.store.has(keyPage(id, p)); has || err != nil {
 		h.need++
 		return has, err
 	}
-	if has, err = h.store.HasPage(id, p); !has {
+	if has, err = h.store.stores(id, p); !has {
 		h.need++
 	}
 	return has, err

@@ -106,7 +106,7 @@ func TestEvictionKeepsTheQuotaAndNothingElse(t *testing.T) {
 			},
 			"hold": func(t *rapid.T) {
 				if hold == nil {
-					hold = s.HoldFetched()
+					hold = s.HoldFetched(context.Background())
 				}
 				ref := PageRef{rapid.SampledFrom(remotes).Draw(t, "segment"), volume.PageIdx(rapid.Uint32Range(1, 30).Draw(t, "page"))}
 				has, err := hold.Add(ref.Segment, ref.Idx)
@@ -229,7 +229,7 @@ func TestWhatIsHeldAfterItWasChosenStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.choose(20)
-	hold := s.HoldFetched()
+	hold := s.HoldFetched(context.Background())
 	defer hold.Release()
 	if has, err := hold.Add(id, 7); !has || err != nil {
 		t.Fatal(has, err)

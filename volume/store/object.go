@@ -20,17 +20,32 @@ func (s *Store) PutObject(sum volume.Hash, b []byte) error {
 // PutObjects is PutObject for several, in as few transactions as Badger can. After
 // an error some of them may be cached. No object may change meanwhile.
 func (s *Store) PutObjects(objects map[volume.Hash][]byte) error {
-	size := int64(0)
-	for sum, b := range objects {
-		if got := volume.HashOf(b); got != sum {
-			return fmt.Errorf("%w: object of SHA-256 %s is to be cached as %s", volume.ErrCorrupt, got, sum)
-		}
-		size += int64(len(b))
+	if err := checkObjects(objects); err != nil {
+		return err
 	}
 	if err := s.use.acquire(); err != nil {
 		return err
 	}
 	defer s.use.release()
+	return s.putObjects(objects)
+}
+
+// checkObjects returns ErrCorrupt unless each object has its SHA-256.
+func checkObjects(objects map[volume.Hash][]byte) error {
+	for sum, b := range objects {
+		if got := volume.HashOf(b); got != sum {
+			return fmt.Errorf("%w: object of SHA-256 %s is to be cached as %s", volume.ErrCorrupt, got, sum)
+		}
+	}
+	return nil
+}
+
+// putObjects is PutObjects of what was checked, by who holds the store open.
+func (s *Store) putObjects(objects map[volume.Hash][]byte) error {
+	size := int64(0)
+	for _, b := range objects {
+		size += int64(len(b))
+	}
 	if err := s.checkSpace(size); err != nil {
 		return err
 	}
@@ -54,6 +69,9 @@ func (s *Store) Object(sum volume.Hash) ([]byte, error) {
 		return nil, err
 	}
 	defer s.use.release()
+	if b := s.landing.object(sum); b != nil {
+		return slices.Clone(b), nil
+	}
 	b, err := s.getBadger(keyObject(sum))
 	switch {
 	case err == nil && volume.HashOf(b) == sum:

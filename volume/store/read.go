@@ -161,6 +161,9 @@ func (s *Store) PageIn(id volume.SegmentID, p volume.PageIdx, buf *volume.Page) 
 	if page, ok := s.cache.get(ref); ok {
 		return page, true, nil
 	}
+	if page := s.landing.get(ref); page != nil {
+		return page, true, nil
+	}
 	if page := s.readPlace(ref, buf); page != nil {
 		s.keep(ref, page, buf, found{})
 		return page, false, nil
@@ -256,6 +259,14 @@ func (s *Store) alias(ref PageRef) (PageRef, bool, error) {
 
 // HasPage tells whether page p of Segment id is stored here. It reads no page.
 func (s *Store) HasPage(id volume.SegmentID, p volume.PageIdx) (bool, error) {
+	if s.landing.get(PageRef{id, p}) != nil {
+		return true, nil
+	}
+	return s.stores(id, p)
+}
+
+// stores tells whether page p of Segment id has been stored.
+func (s *Store) stores(id volume.SegmentID, p volume.PageIdx) (bool, error) {
 	has, err := s.has(keyPage(id, p))
 	if has || err != nil {
 		return has, err

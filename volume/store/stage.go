@@ -13,14 +13,15 @@ import (
 // that refers to them. They are durable when it returns. After an error some of
 // them may be stored.
 func (s *Store) Stage(id volume.SegmentID, pages []volume.PageEntry) error {
-	return s.stage(id, pages, 0)
-}
-
-func (s *Store) stage(id volume.SegmentID, pages []volume.PageEntry, meta byte) error {
 	if err := s.use.acquire(); err != nil {
 		return err
 	}
 	defer s.use.release()
+	return s.stage(id, pages, 0)
+}
+
+// stage is Stage by who holds the store open.
+func (s *Store) stage(id volume.SegmentID, pages []volume.PageEntry, meta byte) error {
 	if err := s.checkSpace(int64(len(pages)) * volume.PageSize); err != nil {
 		return err
 	}

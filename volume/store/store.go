@@ -113,6 +113,7 @@ type Store struct {
 	places   *places
 	segments segmentCache
 	fetched  fetched
+	landing  landing
 	overlay  overlay
 
 	commit  commitState
@@ -208,6 +209,7 @@ func (s *Store) Close() error {
 	if !s.use.close() {
 		return nil
 	}
+	s.landing.storer.Wait()
 	err := s.stopApplier()
 	if err == nil {
 		err = s.writeApplied(s.clean())
