@@ -126,7 +126,8 @@ func (r *Remote) jumpLocked(ctx context.Context, rv *remoteVolume, v volume.Volu
 // there is an error.
 func (r *Remote) fetched(rv *remoteVolume, begin seen, got Fetched, rec volume.Record, err error) (Fetched, error) {
 	if err == nil && rec.Commit.LSN > got.Head {
-		err = r.store.Apply(store.Change{Commits: []volume.Record{rec}})
+		// A Graft that moves there makes it durable; else it may be read again.
+		err = r.store.Apply(store.Change{Commits: []volume.Record{rec}, Relaxed: true})
 	}
 	if err != nil {
 		return got, fmt.Errorf("fetch: %w", err)

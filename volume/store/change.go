@@ -79,6 +79,19 @@ func (s *Store) apply(c Change) error {
 	return nil
 }
 
+// Prepare makes room in the redo journal for a Change of about so many bytes, which is
+// synced to the disk several times, while somebody waits for what he will apply.
+func (s *Store) Prepare(size int64) error {
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	defer s.use.release()
+	if err := s.checkReserve(size, writeReserve); err != nil {
+		return err
+	}
+	return s.journalError(s.journal.Prepare(size))
+}
+
 // payloads are buffers for redo records: the journal copies them.
 var payloads = sync.Pool{New: func() any { return new([]byte) }}
 

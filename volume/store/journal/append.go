@@ -32,6 +32,20 @@ func (j *Journal) Append(payload []byte) (seq uint64, err error) {
 	return h.seq, nil
 }
 
+// Prepare makes room for a record with a payload of so many bytes, so that Append need not: it grows a file, or makes
+// one. It returns the errors of Append.
+func (j *Journal) Prepare(payload int64) error {
+	j.append.Lock()
+	defer j.append.Unlock()
+	if err := j.stopped(); err != nil {
+		return err
+	}
+	if _, err := j.room(recordSize(min(payload, j.MaxPayload()))); err != nil {
+		return fmt.Errorf("prepare journal: %w", err)
+	}
+	return nil
+}
+
 func (j *Journal) nextHeader() header {
 	j.mu.Lock()
 	defer j.mu.Unlock()

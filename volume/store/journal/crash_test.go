@@ -151,6 +151,10 @@ func TestPowerCuts(t *testing.T) {
 				}
 			},
 			"trim": func(*rapid.T) { _ = w.trim() },
+			"prepare": func(t *rapid.T) {
+				_ = w.j.Prepare(rapid.SampledFrom([]int64{8, 600, 2000, 5000}).Draw(t, "bytes"))
+				w.j.check(t)
+			},
 			"fault": func(t *rapid.T) {
 				at := w.fs.Ops() + rapid.IntRange(0, 12).Draw(t, "operations from now")
 				fault := rapid.SampledFrom([]string{"nothing happened", "but it happened", "short"}).Draw(t, "flavour")

@@ -48,6 +48,28 @@ func TestFilesGrowInSteps(t *testing.T) {
 	}
 }
 
+// TestPrepareLeavesAppendOneWrite appends to a journal that was prepared for it.
+func TestPrepareLeavesAppendOneWrite(t *testing.T) {
+	for _, size := range []int64{100, 200 << 10, 600 << 10} {
+		fsys := crashfs.New()
+		j, _ := mustOpen(t, fsys, 0, Options{})
+		for range 2 { // the second time there is nothing to do
+			if err := j.Prepare(size); err != nil {
+				t.Fatal(err)
+			}
+			j.check(t)
+		}
+		before := fsys.Ops()
+		mustAppend(t, j, strings.Repeat("x", int(size)))
+		if n := fsys.Ops() - before; n != 1 {
+			t.Errorf("a record of %d bytes took %d operations", size, n)
+		}
+		if _, got := mustOpen(t, fsys.Kill(), 0, Options{}); len(got) != 1 {
+			t.Errorf("replayed %s", text(got))
+		}
+	}
+}
+
 func TestLongestPayload(t *testing.T) {
 	fsys := crashfs.New()
 	j, _ := mustOpen(t, fsys, 0, small)
