@@ -8,6 +8,13 @@ import (
 	"graft/volume"
 )
 
+// KeepsEmbedded tells whether a checkpoint that came with a commit is there to be taken.
+func (r *Remote) KeepsEmbedded() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mu.embedded.checkpoint != nil
+}
+
 // SetMaxEmbedded sets how many bytes of a checkpoint are embedded in its commit.
 func (r *Remote) SetMaxEmbedded(n int) { r.maxEmbedded = n }
 

@@ -260,7 +260,10 @@ func (x *index) getRoot(ctx context.Context, root part) ([]byte, error) {
 // have more behind it, and stores it with those chunks in front of it that are right.
 func (x *index) keepRoot(root part, object []byte) (*volume.Checkpoint, error) {
 	b := object[root.offset : root.offset+root.length]
-	c, err := volume.DecodeCheckpoint(x.rec.Commit.Checkpoint, b)
+	c, err := x.r.takeEmbedded(root.sum), error(nil)
+	if c == nil {
+		c, err = volume.DecodeCheckpoint(x.rec.Commit.Checkpoint, b)
+	}
 	if err != nil {
 		return nil, x.r.corruptPart(root, "read checkpoint", fmt.Errorf("root at offset %d: %w", root.offset, err))
 	}

@@ -221,8 +221,14 @@ func damagedChunk(t *testing.T, maxEmbedded int) {
 	if ref.Embedded() {
 		first, at = 1, volume.CheckpointAt(0)
 	}
+	if b.remote.KeepsEmbedded() != ref.Embedded() {
+		t.Error("what came with the commit is not kept, or there was nothing")
+	}
 	if got := read(1); len(got) != first || ref.Embedded() != (maxEmbedded > 0) {
 		t.Errorf("the first page takes %v", got)
+	}
+	if b.remote.KeepsEmbedded() {
+		t.Error("the checkpoint was decoded again, or is kept twice")
 	}
 	flipInStore(t, b, bucket.Object(ref.Key())[at:][:1100]) // of the chunk
 	for i, want := range []int{2, 1} {                      // the chunk again, once, and a frame
@@ -289,13 +295,13 @@ func TestADamagedPageThatWasNotPushedIsCorrupt(t *testing.T) {
 // flipInStore changes a byte of what the value logs of m have.
 func flipInStore(t *testing.T, m *machine, b []byte) {
 	t.Helper()
+	m.settle()
 	paths, err := filepath.Glob(filepath.Join(m.dir, "badger", "*.vlog"))
 	m.must(err)
 	flipped := slices.ContainsFunc(paths, func(path string) bool {
 		all, err := os.ReadFile(path)
 		m.must(err)
 		off := bytes.Index(all, b)
-	m.settle()
 		if off >= 0 {
 			flipAt(t, path, all, off+100)
 		}

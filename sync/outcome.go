@@ -37,6 +37,6 @@ func isOurs(pending volume.Record, found []byte) (bool, error) {
 	if bytes.Equal(found, pending.Bytes) {
 		return true, nil
 	}
-	_, err := decodeCommit(pending.Commit.Volume, pending.Commit.LSN, found)
+	_, _, err := decodeCommit(pending.Commit.Volume, pending.Commit.LSN, found)
 	return false, err
 }

@@ -61,6 +61,8 @@ type Remote struct {
 		// Taken after a Head's sync lock.
 		volumes map[volume.VolumeID]*remoteVolume
 		indexes map[snapshot.Point]*index // some of those in use
+
+		embedded embedded // in the commit that was fetched last, until it is used
 	}
 }
 
@@ -140,12 +142,38 @@ func (r *Remote) commit(ctx context.Context, v volume.VolumeID, l volume.LSN) (v
 	if err != nil {
 		return volume.Record{}, err
 	}
-	return decodeCommit(v, l, b)
+	rec, c, err := decodeCommit(v, l, b)
+	if err == nil && c != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.mu.embedded = embedded{rec.Commit.Checkpoint.Sum, c}
+	}
+	return rec, err
 }
 
-// decodeCommit verifies the bytes that the bucket has as commit l of v.
-func decodeCommit(v volume.VolumeID, l volume.LSN, b []byte) (volume.Record, error) {
-	rec, err := volume.DecodeCommit(b)
+// embedded is a checkpoint that came with a commit, by the sum of its root.
+type embedded struct {
+	sum        volume.Hash
+	checkpoint *volume.Checkpoint
+}
+
+// takeEmbedded gives the checkpoint of the commit that was fetched last, if its root
+// has that sum and nobody took it: to decode it takes some milliseconds. Else nil.
+func (r *Remote) takeEmbedded(sum volume.Hash) *volume.Checkpoint {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.mu.embedded
+	if e.sum != sum {
+		return nil
+	}
+	r.mu.embedded = embedded{}
+	return e.checkpoint
+}
+
+// decodeCommit verifies the bytes that the bucket has as commit l of v, and gives the
+// checkpoint that is embedded there, or nil.
+func decodeCommit(v volume.VolumeID, l volume.LSN, b []byte) (rec volume.Record, c *volume.Checkpoint, err error) {
+	rec, err = volume.DecodeCommit(b)
 	if err == nil && (rec.Commit.Volume != v || rec.Commit.LSN != l) {
 		err = fmt.Errorf("%w: it says volume %s LSN %d", volume.ErrCorrupt, rec.Commit.Volume, rec.Commit.LSN)
 	}
@@ -153,12 +181,12 @@ func decodeCommit(v volume.VolumeID, l volume.LSN, b []byte) (volume.Record, err
 		err = fmt.Errorf("%w: it has no push id", volume.ErrCorrupt)
 	}
 	if err == nil {
-		err = rec.CheckEmbedded()
+		c, err = rec.Embedded()
 	}
 	if err != nil {
-		return rec, &volume.Error{Op: "read commit", Volume: v, LSN: l, Key: volume.CommitKey(v, l), Err: err}
+		return rec, nil, &volume.Error{Op: "read commit", Volume: v, LSN: l, Key: volume.CommitKey(v, l), Err: err}
 	}
-	return rec, nil
+	return rec, c, nil
 }
 
 // verify reads commit l of v again, which is in the store, and returns

@@ -262,7 +262,7 @@ func checkpointHeader() []byte {
 // RebuildCheckpoint makes the object of a checkpoint again from its root record and
 // the chunks that lie in it, which chunk gives.
 func RebuildCheckpoint(ref CheckpointRef, root []byte, chunk func(*Chunk) ([]byte, error)) ([]byte, error) {
-	b, err := rebuild(ref, checkpointHeaderSize, root, chunk)
+	_, b, err := rebuild(ref, checkpointHeaderSize, root, chunk)
 	if err != nil {
 		return nil, err
 	}
@@ -270,11 +270,11 @@ func RebuildCheckpoint(ref CheckpointRef, root []byte, chunk func(*Chunk) ([]byt
 }
 
 // rebuild makes what lies from offset at on in the object of a checkpoint, if that is
-// nothing but its chunks and the root.
-func rebuild(ref CheckpointRef, at int64, root []byte, chunk func(*Chunk) ([]byte, error)) ([]byte, error) {
+// nothing but its chunks and the root, which it gives as well.
+func rebuild(ref CheckpointRef, at int64, root []byte, chunk func(*Chunk) ([]byte, error)) (*Checkpoint, []byte, error) {
 	c, err := DecodeCheckpoint(ref, root)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var object []byte
 	for i := range c.Chunks {
@@ -284,17 +284,17 @@ func rebuild(ref CheckpointRef, at int64, root []byte, chunk func(*Chunk) ([]byt
 		}
 		b, err := chunk(ch)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if ch.Offset != at+int64(len(object)) || ch.Length != int64(len(b)) || HashOf(b) != ch.Sum {
-			return nil, fmt.Errorf("%w: chunk of leaf %d at offset %d", ErrCorrupt, ch.Leaf, ch.Offset)
+			return nil, nil, fmt.Errorf("%w: chunk of leaf %d at offset %d", ErrCorrupt, ch.Leaf, ch.Offset)
 		}
 		object = append(object, b...)
 	}
 	if ref.Offset != at+int64(len(object)) {
-		return nil, fmt.Errorf("%w: checkpoint root at offset %d instead of %d", ErrCorrupt, ref.Offset, at+int64(len(object)))
+		return nil, nil, fmt.Errorf("%w: checkpoint root at offset %d instead of %d", ErrCorrupt, ref.Offset, at+int64(len(object)))
 	}
-	return append(object, root...), nil
+	return c, append(object, root...), nil
 }
 
 func encodeCheckpoint(c *Checkpoint) ([]byte, error) {

@@ -404,7 +404,7 @@ func FuzzDecodeCommit(f *testing.F) {
 		if err := rec.Commit.Validate(); err != nil {
 			t.Fatalf("accepted, but: %v", err)
 		}
-		if err := rec.CheckEmbedded(); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
+		if err := embeddedError(rec); err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) {
 			t.Fatalf("another error: %v", err)
 		}
 		again, err := EncodeEmbedding(rec.Commit, e)

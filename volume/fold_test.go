@@ -186,7 +186,7 @@ func (h *history) chunks() []Chunk {
 func (h *history) read(t *rapid.T, v VolumeID, l LSN) (PageTable, Record) {
 	rec, err := DecodeCommit(h.bucket[CommitKey(v, l)])
 	if err == nil {
-		err = rec.CheckEmbedded()
+		err = embeddedError(rec)
 	}
 	if err != nil {
 		t.Fatal(err)

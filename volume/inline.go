@@ -101,25 +101,25 @@ func (c *Commit) checkEmbedded(e Embedded) error {
 	return nil
 }
 
-// CheckEmbedded verifies the chunks of a checkpoint that is embedded in r. It is for
-// who meets r first: by its hash, r says afterwards what it must be.
-func (r Record) CheckEmbedded() error {
+// Embedded gives the checkpoint that is embedded in r, verified with its chunks, or nil.
+// It is for who meets r first: by its hash, r says afterwards what it must be.
+func (r Record) Embedded() (*Checkpoint, error) {
 	ref := r.Commit.Checkpoint
 	if !r.Commit.OwnCheckpoint() || !ref.Embedded() {
-		return nil
+		return nil, nil
 	}
 	e, _, err := cutEmbedded(r.Bytes)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	at := CheckpointAt(len(e.Frames))
-	_, err = rebuild(ref, at, e.Checkpoint[ref.Offset-at:], func(ch *Chunk) ([]byte, error) {
+	c, _, err := rebuild(ref, at, e.Checkpoint[ref.Offset-at:], func(ch *Chunk) ([]byte, error) {
 		if ch.Offset < at || ch.Length > ref.Offset-ch.Offset {
 			return nil, fmt.Errorf("%w: chunk of leaf %d at offset %d", ErrCorrupt, ch.Leaf, ch.Offset)
 		}
 		return e.Checkpoint[ch.Offset-at:][:ch.Length], nil
 	})
-	return err
+	return c, err
 }
 
 // inline gives the first inline Segment, or nil.
