@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -8,13 +9,14 @@ import (
 )
 
 // segmentCache keeps decoded SegmentStates, which every page read through an
-// alias needs. Entries are immutable. It is emptied when it is full, for the
+// alias needs, and which Segments have none, which every look for a page that is
+// not here needs. Entries are immutable. It is emptied when it is full, for the
 // Segments in use come back at once.
 type segmentCache struct {
 	mu struct {
 		sync.Mutex
-		states map[volume.SegmentID]*volume.SegmentState
-		epoch  uint64 // goes up with each Change to a Segment
+		states map[volume.SegmentID]*volume.SegmentState // nil: there is none
+		epoch  uint64                                    // goes up with each Change to a Segment
 	}
 }
 
@@ -27,14 +29,15 @@ func (c *segmentCache) now() uint64 {
 	return c.mu.epoch
 }
 
-// get gives a cached state, or nil.
-func (c *segmentCache) get(id volume.SegmentID) *volume.SegmentState {
+// get gives a cached state, or nil when it is known that there is none.
+func (c *segmentCache) get(id volume.SegmentID) (state *volume.SegmentState, known bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.mu.states[id]
+	state, known = c.mu.states[id]
+	return state, known
 }
 
-// put keeps a state that was read at epoch, unless one was written since.
+// put keeps a state that was read at epoch, or nil, unless one was written since.
 func (c *segmentCache) put(id volume.SegmentID, state *volume.SegmentState, epoch uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,10 +70,16 @@ func (s *Store) Segment(id volume.SegmentID) (*volume.SegmentState, error) {
 	}
 	defer s.use.release()
 	epoch := s.segments.now()
-	if state := s.segments.get(id); state != nil {
+	switch state, known := s.segments.get(id); {
+	case state != nil:
 		return state, nil
+	case known:
+		return nil, ErrNotFound
 	}
 	b, err := s.get(keySegment(id))
+	if errors.Is(err, ErrNotFound) {
+		s.segments.put(id, nil, epoch)
+	}
 	if err != nil {
 		return nil, err
 	}

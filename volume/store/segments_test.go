@@ -90,20 +90,31 @@ func TestManySegmentsAreAllFound(t *testing.T) {
 func TestSegmentCacheRefusesWhatWasReadBeforeAChange(t *testing.T) {
 	var c segmentCache
 	id := volume.NewSegmentID()
+	get := func() *volume.SegmentState { state, _ := c.get(id); return state }
 	older, newer := state(id, 1), state(id, 2)
 	epoch := c.now()
 	c.drop([]volume.SegmentState{newer})
-	if c.put(id, &older, epoch); c.get(id) != nil {
+	if c.put(id, &older, epoch); get() != nil {
 		t.Error("keeps a state that was read before the change")
 	}
-	if c.put(id, &newer, c.now()); c.get(id) != &newer {
+	if c.put(id, &newer, c.now()); get() != &newer {
 		t.Error("does not keep a state")
 	}
 	c.drop(nil)
-	if c.get(id) != &newer {
+	if get() != &newer {
 		t.Error("a change of no segment drops a state")
 	}
-	if c.drop([]volume.SegmentState{newer}); c.get(id) != nil {
+	if c.drop([]volume.SegmentState{newer}); get() != nil {
 		t.Error("keeps a state that was written")
+	}
+	epoch = c.now()
+	c.put(id, nil, epoch)
+	if state, known := c.get(id); state != nil || !known {
+		t.Error("does not keep that there is no state")
+	}
+	c.drop([]volume.SegmentState{newer})
+	c.put(id, nil, epoch)
+	if _, known := c.get(id); known {
+		t.Error("keeps that there was no state before the change")
 	}
 }
