@@ -48,6 +48,6 @@ func TestSize(t *testing.T) {
 	size := float64(info.Size()) / 1e6
 	t.Logf("%s: %.1f MB", engine, size)
 	if size > most {
-		t.Errorf("%.1f MB on %s, more than %.0f", size, engine, most)
+		t.Errorf("%.2f MB on %s, more than %v", size, engine, most)
 	}
 }
