@@ -73,7 +73,7 @@ func (t *Tab) Page(from Origin) {
 type Request struct {
 	meters   [3]*Meter
 	depths   [3]int64
-	budget   Budget
+	budgets  [3]Budget // the statement alone has one
 	reserved int64
 }
 
@@ -82,17 +82,13 @@ type Request struct {
 // follow.
 func Begin(ctx context.Context, own *Meter, kind Kind, bytes int64) (*Request, error) {
 	t := Of(ctx)
-	r := &Request{meters: [3]*Meter{t.Statement, t.Total, own}, budget: t.budget(), reserved: bytes}
+	r := &Request{meters: [3]*Meter{t.Statement, t.Total, own}, budgets: [3]Budget{t.budget()}, reserved: bytes}
 	for i, m := range r.meters {
 		if m == nil {
 			continue
 		}
-		b := r.budget
-		if i > 0 {
-			b = Budget{}
-		}
 		var err error
-		if r.depths[i], err = m.begin(kind, bytes, b); err != nil {
+		if r.depths[i], err = m.begin(kind, bytes, r.budgets[i]); err != nil {
 			return nil, err
 		}
 	}
@@ -106,11 +102,7 @@ func (r *Request) Expect(bytes int64) error {
 		if m == nil {
 			continue
 		}
-		b := r.budget
-		if i > 0 {
-			b = Budget{}
-		}
-		if err := m.expect(bytes, b); err != nil {
+		if err := m.expect(bytes, r.budgets[i]); err != nil {
 			return err
 		}
 	}
