@@ -4,11 +4,9 @@ import (
 	"context"
 	"database/sql"
 	sqldriver "database/sql/driver"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"time"
 )
@@ -32,45 +30,25 @@ type lsReply struct {
 }
 
 // lsProgram is Litestream in a process of its own.
-type lsProgram struct {
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	calls *json.Encoder
-	says  *json.Decoder
-}
+type lsProgram struct{ *dialogue }
 
 func startLitestream(ctx context.Context, path string) (*lsProgram, error) {
-	p := &lsProgram{cmd: exec.CommandContext(ctx, path)}
-	p.cmd.Stderr = os.Stderr
-	var err error
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
+	d, err := startDialogue(exec.CommandContext(ctx, path))
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	p.calls, p.says = json.NewEncoder(p.in), json.NewDecoder(out)
-	return p, nil
+	return &lsProgram{d}, nil
 }
 
 func (p *lsProgram) do(c lsCall) (r lsReply, err error) {
-	if err := p.calls.Encode(c); err != nil {
-		return r, err
-	}
-	if err := p.says.Decode(&r); err != nil {
-		return r, fmt.Errorf("litestream: %s: read reply: %w", c.Op, err)
+	if err := p.exchange(c, &r); err != nil {
+		return r, fmt.Errorf("litestream: %s: %w", c.Op, err)
 	}
 	if r.Error != "" {
 		return r, fmt.Errorf("litestream: %s: %s", c.Op, r.Error)
 	}
 	return r, nil
 }
-
-func (p *lsProgram) close() error { return errors.Join(p.in.Close(), p.cmd.Wait()) }
 
 // replica lets the program open a database of a bucket, and gives it as one of
 // database/sql's: the queries go through the pipe.

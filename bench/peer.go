@@ -31,11 +31,8 @@ type reply struct {
 
 // peer is a contender in a process of another program.
 type peer struct {
+	*dialogue
 	title string
-	cmd   *exec.Cmd
-	in    io.WriteCloser
-	calls *json.Encoder
-	says  *json.Decoder
 	rest  bool
 }
 
@@ -48,20 +45,13 @@ func newPeer(ctx context.Context, e *env, prog *program, workload string, s syst
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{title: s.name, cmd: exec.CommandContext(ctx, prog.path), rest: !e.size.restless}
-	p.cmd.Env = append(os.Environ(), childEnv+"="+string(text))
-	p.cmd.Stderr = os.Stderr
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := p.cmd.StdoutPipe()
+	cmd := exec.CommandContext(ctx, prog.path)
+	cmd.Env = append(os.Environ(), childEnv+"="+string(text))
+	d, err := startDialogue(cmd)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	p.calls, p.says = json.NewEncoder(p.in), json.NewDecoder(out)
+	p := &peer{dialogue: d, title: s.name, rest: !e.size.restless}
 	if _, err := p.ask(call{}); err != nil { // it is open
 		return nil, errors.Join(fmt.Errorf("open: %w", err), p.close())
 	}
@@ -69,11 +59,8 @@ func newPeer(ctx context.Context, e *env, prog *program, workload string, s syst
 }
 
 func (p *peer) ask(c call) (r reply, err error) {
-	if err := p.calls.Encode(c); err != nil {
-		return r, err
-	}
-	if err := p.says.Decode(&r); err != nil {
-		return r, fmt.Errorf("%s: read reply: %w", p.title, err)
+	if err := p.exchange(c, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", p.title, err)
 	}
 	if r.Error != "" {
 		return r, errors.New(r.Error)
@@ -99,8 +86,6 @@ func (p *peer) answer(context.Context) (string, error) {
 	r, err := p.ask(call{Op: "answer"})
 	return r.Answer, err
 }
-
-func (p *peer) close() error { return errors.Join(p.in.Close(), p.cmd.Wait()) }
 
 // serveJob plays a system in a workload until the input ends.
 func serveJob(ctx context.Context, j job) (o outcome, err error) {
