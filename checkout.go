@@ -24,12 +24,7 @@ func (g *Graft) ForkHere(ctx context.Context) error {
 // with what it has not pushed: Grafts lists it, and SetTag names it again. It
 // waits for the open Writer.
 func (g *Graft) Renew(ctx context.Context) error {
-	old, unlockWriter, err := g.lockHead(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlockWriter()
-	unlock, err := g.dir.lockTurn(ctx)
+	old, unlock, err := g.lockHeadInTurn(ctx)
 	if err != nil {
 		return err
 	}

@@ -156,12 +156,7 @@ func (d *directory) DeleteTag(ctx context.Context, tag string) error {
 	if err != nil {
 		return err
 	}
-	head, unlockWrite, err := g.lockHead(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlockWrite()
-	unlock, err := d.lockTurn(ctx)
+	head, unlock, err := g.lockHeadInTurn(ctx)
 	if err != nil {
 		return err
 	}
@@ -296,12 +291,7 @@ func (g *Graft) forkHead(ctx context.Context, src *snapshot.Head, tag string) (*
 // forkOnto lets the Tag name a fork of the Graft that choose gives, until release,
 // when it is told which one the Tag names.
 func (g *Graft) forkOnto(ctx context.Context, choose func(old *snapshot.Head) (src *snapshot.Head, release func(), err error)) error {
-	old, unlockWriter, err := g.lockHead(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlockWriter()
-	unlock, err := g.dir.lockTurn(ctx)
+	old, unlock, err := g.lockHeadInTurn(ctx)
 	if err != nil {
 		return err
 	}
@@ -424,4 +414,18 @@ func (g *Graft) lockHead(ctx context.Context) (*snapshot.Head, func(), error) {
 		}
 		unlock()
 	}
+}
+
+// lockHeadInTurn takes that lock and then the one of lockTurn.
+func (g *Graft) lockHeadInTurn(ctx context.Context) (*snapshot.Head, func(), error) {
+	head, unlockWriter, err := g.lockHead(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	unlockTurn, err := g.dir.lockTurn(ctx)
+	if err != nil {
+		unlockWriter()
+		return nil, nil, err
+	}
+	return head, func() { unlockTurn(); unlockWriter() }, nil
 }
