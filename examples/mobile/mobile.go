@@ -1,7 +1,10 @@
 // Package mobile is graft for programs on Android and iOS: a face of it that gomobile can bind, which takes and gives
-// numbers, strings, bytes and errors, and tells of progress through an interface. Copy it and make it yours.
+// numbers, strings, bytes and errors, and tells of progress through an interface. Copy it into a module of yours, which
+// must require gobind and the translated SQLite, in the version of go.wasm2go.mod: gomobile takes no -modfile.
 //
-//	GOFLAGS='-modfile=go.wasm2go.mod -tags=graft_wasm2go' gomobile bind -target=android ./examples/mobile
+//	go get github.com/ncruces/go-sqlite3@v0.36.0
+//	go get -tool golang.org/x/mobile/cmd/gobind
+//	gomobile bind -tags graft_wasm2go -target android ./mobile
 //
 // The tag is what makes it fast: without it SQLite is interpreted on these systems (docs/adr/0014).
 //
