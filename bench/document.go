@@ -140,18 +140,18 @@ func (d *document) losses(all []saved) {
 	d.missedTargets(all)
 }
 
-// missedTargets names the rows of the table of targets that miss theirs.
+// missedTargets names the rows of the table of targets that miss theirs, and says why.
 func (d *document) missedTargets(all []saved) {
 	var names []string
 	for _, s := range all {
 		for _, r := range s.Rows {
 			if strings.HasPrefix(r.Verdict, string(missed)) {
-				names = append(names, fmt.Sprintf("%s (%v, target %s)", r.Name, r.Figure.middle(), r.Target))
+				names = append(names, fmt.Sprintf("- %s: %v, target %s%s", r.Name, r.Figure.middle(), r.Target, reasonFor(r.Name)))
 			}
 		}
 	}
 	if len(names) > 0 {
-		d.say("Targets of [its own](#targets) that graft misses: %s.", strings.Join(names, "; "))
+		d.say("Targets of [its own](#targets) that graft misses, and the reason where a profile has shown it:\n\n%s", strings.Join(names, "\n"))
 		d.say("")
 	}
 }

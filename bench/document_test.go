@@ -73,7 +73,7 @@ func TestDocument(t *testing.T) {
 	for _, want := range []string{
 		"| [mixed-1](#mixed-1) | time | 1.00 s | fast 250 ms (4.00 ×) |",
 		"### mixed-4", "| slow | 3.00 s (3.00 s..3.00 s); 3.00 × |", "not measured: no compiler",
-		"commit aaa", "commit bbb", "open (2.00, target ≤ 1)", "![SQL on a local database: local](benchmarks/local.svg)",
+		"commit aaa", "commit bbb", "- open: 2.00, target ≤ 1\n", "![SQL on a local database: local](benchmarks/local.svg)",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the document has no %q", want)
