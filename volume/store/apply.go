@@ -199,7 +199,7 @@ func (a *applier) applySealed(s *Store) error {
 	if err := s.syncSeen(); err != nil { // 3
 		return err
 	}
-	err := s.batch("apply the journal to", func(wb *badger.WriteBatch) error { // 4
+	err := s.batch("apply the journal to", func(wb *writeBatch) error { // 4
 		for _, o := range ops {
 			if err := s.applyOp(wb, o); err != nil {
 				return err
@@ -251,7 +251,7 @@ func (s *Store) syncSeen() error {
 }
 
 // applyOp writes one op.
-func (s *Store) applyOp(wb *badger.WriteBatch, o op) error {
+func (s *Store) applyOp(wb *writeBatch, o op) error {
 	if o.value == nil {
 		return wb.Delete(o.key)
 	}
@@ -297,14 +297,14 @@ func (s *Store) markDirty() error {
 }
 
 // batch writes to Badger in synced transactions, as many as it takes.
-func (s *Store) batch(op string, fill func(*badger.WriteBatch) error) error {
+func (s *Store) batch(op string, fill func(*writeBatch) error) error {
 	s.writing.RLock()
 	defer s.writing.RUnlock()
 	defer s.renewReads()
 	if err := s.poison.err(); err != nil {
 		return err // what it would delete may be what a Change in doubt needs
 	}
-	wb := s.db.NewWriteBatch()
+	wb := newWriteBatch(s.db)
 	defer wb.Cancel()
 	err := fill(wb)
 	if err == nil {

@@ -243,7 +243,7 @@ func (e *evictor) delete() error {
 	if len(e.dead) == 0 {
 		return nil
 	}
-	err := e.store.batch("evict from", func(wb *badger.WriteBatch) error {
+	err := e.store.batch("evict from", func(wb *writeBatch) error {
 		for _, ref := range e.dead {
 			if err := wb.Delete(keyPage(ref.Segment, ref.Idx)); err != nil {
 				return err

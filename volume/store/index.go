@@ -49,7 +49,7 @@ func (s *Store) PutLeaves(v volume.VolumeID, leaves []LeafEntry) error {
 		return err
 	}
 	defer s.use.release()
-	return s.batch("write page index to", func(wb *badger.WriteBatch) error {
+	return s.batch("write page index to", func(wb *writeBatch) error {
 		for _, e := range leaves {
 			key := keyLeaf(v, e.N)
 			if e.Leaf == nil {

@@ -52,7 +52,7 @@ func (s *Store) putObjects(objects map[volume.Hash][]byte) error {
 	for sum := range objects {
 		s.holdObject(sum)
 	}
-	return s.batch("cache objects in", func(wb *badger.WriteBatch) error {
+	return s.batch("cache objects in", func(wb *writeBatch) error {
 		for sum, b := range objects {
 			if err := wb.Set(keyObject(sum), b); err != nil {
 				return err

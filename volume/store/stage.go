@@ -33,7 +33,7 @@ func (s *Store) stage(id volume.SegmentID, pages []volume.PageEntry, meta byte) 
 	}
 	s.space.touch(id)
 	s.space.stored.Add(int64(len(pages)))
-	err := s.batch("stage pages in", func(wb *badger.WriteBatch) error {
+	err := s.batch("stage pages in", func(wb *writeBatch) error {
 		for _, p := range pages {
 			if err := wb.SetEntry(badger.NewEntry(keyPage(id, p.Idx), p.Page[:]).WithMeta(meta)); err != nil {
 				return err
@@ -53,7 +53,7 @@ func (s *Store) Unstage(id volume.SegmentID, pages volume.PageSet) error {
 		return err
 	}
 	defer s.use.release()
-	return s.batch("remove staged pages from", func(wb *badger.WriteBatch) error {
+	return s.batch("remove staged pages from", func(wb *writeBatch) error {
 		for p := range pages.All() {
 			if err := wb.Delete(keyPage(id, p)); err != nil {
 				return err

@@ -189,7 +189,7 @@ func (w *sweeper) delete() error {
 	if len(w.dead) == 0 {
 		return nil
 	}
-	err := w.store.batch("sweep", func(wb *badger.WriteBatch) error {
+	err := w.store.batch("sweep", func(wb *writeBatch) error {
 		for _, key := range w.dead {
 			if err := wb.Delete(key); err != nil {
 				return err
