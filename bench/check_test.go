@@ -114,9 +114,7 @@ func TestChildren(t *testing.T) {
 	if _, err := child(t.Context(), job{Kind: "build", Dir: filepath.Join(t.TempDir(), "\x00")}); err == nil {
 		t.Error("no error of a job that fails")
 	}
-	if _, err := anonymousMemory(); err != nil {
-		t.Skip(err)
-	}
+	needMemory(t)
 	idle, err := child(t.Context(), job{Kind: "idle"})
 	if err != nil || idle.Peak <= 0 || idle.Peak < idle.Memory {
 		t.Errorf("idle: %+v, %v", idle, err)
@@ -129,9 +127,7 @@ func TestChildren(t *testing.T) {
 
 // TestMemoryIsSeen plants memory that is used for a moment.
 func TestMemoryIsSeen(t *testing.T) {
-	if _, err := anonymousMemory(); err != nil {
-		t.Skip(err)
-	}
+	needMemory(t)
 	const planted = 64 << 20
 	before, _ := anonymousMemory()
 	w := watchMemory()

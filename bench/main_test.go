@@ -30,9 +30,7 @@ var mayBeZero = []string{"idle-list", "cold-point-join-1.5GB", "cold-point-join-
 
 // TestWorkloads runs every workload once, tiny.
 func TestWorkloads(t *testing.T) {
-	if _, err := anonymousMemory(); err != nil {
-		t.Skip(err)
-	}
+	needMemory(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "result.json")
 	var out, progress strings.Builder

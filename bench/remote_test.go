@@ -161,9 +161,7 @@ func TestPushIsSeen(t *testing.T) {
 // TestHydrate measures stand-ins for what graft does not have yet: one that
 // reads every page, and those that leave some out.
 func TestHydrate(t *testing.T) {
-	if _, err := anonymousMemory(); err != nil {
-		t.Skip(err)
-	}
+	needMemory(t)
 	e := tinyEnv(t)
 	m, err := e.importedDatabase(t.Context())
 	if err != nil {
