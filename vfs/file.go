@@ -31,7 +31,6 @@ type file struct {
 
 	lock    sqlite3vfs.LockLevel
 	relaxed bool // synchronous is NORMAL or OFF
-	opened  bool // the connection is open for sure
 	reader  *graft.Reader
 	writer  *graft.Writer
 

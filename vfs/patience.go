@@ -100,8 +100,7 @@ func (f *file) dropTurn() {
 // busyTimeout answers PRAGMA busy_timeout once the connection is open: until
 // then it has no handle to set a handler on, and SQLite's own is set.
 func (f *file) busyTimeout(value string) (string, error) {
-	f.autocommits()
-	if f.conn == nil || !f.opened {
+	if !f.isOpen() {
 		return "", sqlite3.NOTFOUND
 	}
 	main := f

@@ -119,7 +119,7 @@ func (f *file) graftPragma(name, value string) (string, error) {
 // setSynchronous follows what SQLite does with the value: it refuses the pragma
 // inside a transaction, and takes what it does not know for NORMAL.
 func (f *file) setSynchronous(value string) {
-	if value == "" || !f.autocommits() && f.opened {
+	if value == "" || !f.autocommits() && f.isOpen() {
 		return
 	}
 	if value[0] >= '0' && value[0] <= '9' {
@@ -152,11 +152,11 @@ func leadingNumber(text string) int64 {
 
 // autocommits tells whether the connection has no transaction open. It cannot
 // tell, and says no, while the connection is being opened.
-func (f *file) autocommits() bool {
-	ok := f.conn == nil || f.conn.GetAutocommit()
-	f.opened = f.opened || ok
-	return ok
-}
+func (f *file) autocommits() bool { return f.conn == nil || f.conn.GetAutocommit() }
+
+// isOpen tells whether the connection has been opened. Until then, while its pragmas
+// run, go-sqlite3 asks SQLite about a connection at address zero, which has no limits.
+func (f *file) isOpen() bool { return f.conn != nil && f.conn.Limit(sqlite3.LIMIT_LENGTH, -1) > 0 }
 
 // inTransaction tells whether the connection has a transaction open, on this
 // database or another one.

@@ -231,7 +231,6 @@ func TestSynchronousIsRefusedInATransaction(t *testing.T) {
 
 // The first thing that a connection does may be a transaction.
 func TestSynchronousIsRefusedInAFirstTransaction(t *testing.T) {
-	t.Skip("setSynchronous takes a pragma that SQLite refuses, in a transaction that is the first thing on a connection")
 	dir := t.TempDir()
 	openSpied(t, dir, "main", "").exec("CREATE TABLE t(a)")
 	c := openSpied(t, dir, "main", "")

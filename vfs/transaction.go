@@ -32,9 +32,6 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 		return nil
 	}
 	if level == sqlite3vfs.LOCK_SHARED {
-		if !f.opened {
-			f.autocommits()
-		}
 		f.pin()
 	} else if f.turn != nil {
 		f.writer, f.turn = f.turn, nil
