@@ -103,27 +103,36 @@ func applyRuns(page *volume.Page, runs []byte) error {
 // where it has one, and gives the generation in which they hold. Both are in the
 // order of page indexes.
 func (o *overlay) patch(ops []op, replaced []PageRef) (generation uint64) {
-	o.RLock()
-	defer o.RUnlock()
+	generation, bases := o.bases(replaced)
 	for i := range ops {
 		ref, ok := parseKeyPage(ops[i].key)
 		if !ok {
 			continue
 		}
 		for len(replaced) > 0 && replaced[0].Idx < ref.Idx {
-			replaced = replaced[1:]
+			replaced, bases = replaced[1:], bases[1:]
 		}
-		if len(replaced) == 0 || replaced[0].Idx != ref.Idx {
+		if len(replaced) == 0 || replaced[0].Idx != ref.Idx || bases[0] == nil {
 			continue
 		}
-		if old := o.active.page(replaced[0]); old != nil {
-			b, ok := appendPatch(make([]byte, 0, usualPatch), replaced[0].Segment, old, (*volume.Page)(ops[i].value))
-			if ok {
-				ops[i].patch = b
-			}
+		b, ok := appendPatch(make([]byte, 0, usualPatch), replaced[0].Segment, bases[0], (*volume.Page)(ops[i].value))
+		if ok {
+			ops[i].patch = b
 		}
 	}
-	return o.generation
+	return generation
+}
+
+// bases gives the pages of refs that are in the active memtable, nil for others, and
+// its generation. Pages are compared without the lock, for which all who read wait.
+func (o *overlay) bases(refs []PageRef) (generation uint64, bases []*volume.Page) {
+	bases = make([]*volume.Page, len(refs))
+	o.RLock()
+	defer o.RUnlock()
+	for i, ref := range refs {
+		bases[i] = o.active.page(ref)
+	}
+	return o.generation, bases
 }
 
 // unpatch gives the ops of a redo record, which have patches, their pages. The caller
