@@ -73,7 +73,7 @@ func TestASweepKeepsWhatThePointsInUseAreLoadedFrom(t *testing.T) {
 		g.putRemote(t, l, volume.Commit{PageCount: 600, Kept: 600, Segments: pages(10, 20)}, uint64(l))
 	}
 	for l := volume.LSN(1); l <= 8; l++ {
-		if err := g.store.PutObject(volume.HashOf(objectOf(at(l))), objectOf(at(l))); err != nil {
+		if err := g.store.PutObjects(map[volume.Hash][]byte{volume.HashOf(objectOf(at(l))): objectOf(at(l))}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -126,7 +126,7 @@ func TestASweepKeepsTheParentOfAForkThatWasPushed(t *testing.T) {
 		adopt(t, g)
 	}
 	parent := Point{g.head.State().Remote, 2}
-	if err := g.store.PutObject(volume.HashOf(objectOf(parent)), objectOf(parent)); err != nil {
+	if err := g.store.PutObjects(map[volume.Hash][]byte{volume.HashOf(objectOf(parent)): objectOf(parent)}); err != nil {
 		t.Fatal(err)
 	}
 	f := fork(t, g, "fork")

@@ -40,9 +40,6 @@ func (h *Head) publish(ctx context.Context, c volume.Commit, change store.Change
 	if err := h.store.Apply(change); err != nil {
 		return nil, 0, err
 	}
-	for _, ref := range replaced {
-		h.store.Replaced(ref)
-	}
 	h.store.ReplacedUnseen(unseen)
 	h.mu.Lock()
 	defer h.mu.Unlock()

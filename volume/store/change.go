@@ -76,6 +76,7 @@ func (s *Store) apply(c Change) error {
 			return err
 		}
 	}
+	s.replaced(c.Replaced)
 	return nil
 }
 

@@ -77,7 +77,9 @@ func writes(s *Store) map[string]func() error {
 		"Flush":         s.Flush,
 		"PutLeaves":     func() error { return s.PutLeaves(someVolume, []LeafEntry{{N: 1}}) },
 		"PutIndex":      func() error { return s.PutIndex(someVolume, volume.Index{}) },
-		"PutObject":     func() error { return s.PutObject(volume.HashOf([]byte("object")), []byte("object")) },
+		"PutObjects": func() error {
+			return s.PutObjects(map[volume.Hash][]byte{volume.HashOf([]byte("object")): []byte("object")})
+		},
 		"Sweep": func() error {
 			_, err := s.Sweep(context.Background(), func(context.Context) (Live, error) { return Live{}, errPlanted })
 			return err

@@ -11,14 +11,10 @@ import (
 	"graft/volume"
 )
 
-// PutObject caches an object of the bucket, or a part of one, under its SHA-256.
-// What is cached may be swept as soon as nothing in use names it: see Live.
-func (s *Store) PutObject(sum volume.Hash, b []byte) error {
-	return s.PutObjects(map[volume.Hash][]byte{sum: b})
-}
-
-// PutObjects is PutObject for several, in as few transactions as Badger can. After
-// an error some of them may be cached. No object may change meanwhile.
+// PutObjects caches objects of the bucket, or parts of them, each under its SHA-256, in
+// as few transactions as Badger can. After an error some of them may be cached. No
+// object may change meanwhile. What is cached may be swept as soon as nothing in use
+// names it: see Live.
 func (s *Store) PutObjects(objects map[volume.Hash][]byte) error {
 	if err := checkObjects(objects); err != nil {
 		return err

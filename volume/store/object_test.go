@@ -16,11 +16,11 @@ func TestObjectsAreCachedByTheirHash(t *testing.T) {
 	if got, err := s.Object(sum); !errors.Is(err, ErrNotFound) || got != nil {
 		t.Errorf("of nothing there are %d bytes, %v", len(got), err)
 	}
-	if err := s.PutObject(volume.HashOf(b[1:]), b); !errors.Is(err, volume.ErrCorrupt) {
+	if err := s.PutObjects(map[volume.Hash][]byte{volume.HashOf(b[1:]): b}); !errors.Is(err, volume.ErrCorrupt) {
 		t.Errorf("under another hash: %v", err)
 	}
 	for range 2 {
-		must(t, s.PutObject(sum, b))
+		must(t, s.PutObjects(map[volume.Hash][]byte{sum: b}))
 		for range 2 {
 			if got, err := s.Object(sum); err != nil || !bytes.Equal(got, b) {
 				t.Errorf("%d bytes, %v", len(got), err)
@@ -47,7 +47,7 @@ func TestADamagedObjectIsForgotten(t *testing.T) {
 				t.Errorf("of %q there is left %s", damage, got.diff(nil))
 			}
 		}
-		must(t, s.PutObject(sum, b))
+		must(t, s.PutObjects(map[volume.Hash][]byte{sum: b}))
 		if got, err := s.Object(sum); err != nil || !bytes.Equal(got, b) {
 			t.Errorf("put again: %q, %v", got, err)
 		}
@@ -59,11 +59,11 @@ func TestAnObjectThatIsPutDuringASweepStays(t *testing.T) {
 	s := openNew(t)
 	b := []byte("a chunk")
 	sum := volume.HashOf(b)
-	must(t, s.PutObject(sum, b))
+	must(t, s.PutObjects(map[volume.Hash][]byte{sum: b}))
 	for _, again := range []bool{true, false} {
 		_, err := s.Sweep(context.Background(), func(context.Context) (Live, error) {
 			if again {
-				must(t, s.PutObject(sum, b))
+				must(t, s.PutObjects(map[volume.Hash][]byte{sum: b}))
 			}
 			return Live{Pages: NewPageRefSet()}, nil
 		})

@@ -130,14 +130,17 @@ func (sp *space) endSweep() {
 	sp.mu.young = nil
 }
 
-// Replaced notes that a stored page is in no newest Snapshot any more. It leaves
+// replaced notes that stored pages are in no newest Snapshot any more. They leave
 // the page cache to others.
-func (s *Store) Replaced(ref PageRef) {
-	s.space.replaced.Add(1)
-	s.cache.drop(ref)
+func (s *Store) replaced(refs []PageRef) {
+	s.space.replaced.Add(int64(len(refs)))
+	for _, ref := range refs {
+		s.cache.drop(ref)
+	}
 }
 
-// ReplacedUnseen is Replaced for n pages, of which not all may be stored.
+// ReplacedUnseen notes that newer pages take the place of n others, which no Change
+// names and of which not all may be stored.
 func (s *Store) ReplacedUnseen(n int) { s.space.replaced.Add(int64(n)) }
 
 // NeedsSweep tells whether enough is dead for a sweep: a third of what lives,

@@ -138,7 +138,7 @@ var someObjects = []string{"a root", "a chunk", "another chunk"}
 func (m *sweptStore) object(t *rapid.T) volume.Hash {
 	b := rapid.SampledFrom(someObjects).Draw(t, "object")
 	sum := volume.HashOf([]byte(b))
-	if err := m.s.PutObject(sum, []byte(b)); err != nil {
+	if err := m.s.PutObjects(map[volume.Hash][]byte{sum: []byte(b)}); err != nil {
 		t.Fatal(err)
 	}
 	m.has[string(keyObject(sum))] = b
