@@ -68,13 +68,13 @@ func localTable() []localWorkload {
 		graft: full, references: []system{wal}, peers: durable,
 		rows: func(size) int { return 0 }, ops: bulkRows, contender: newLoader,
 	}, {
-		name: "speedtest", what: "a mix of statements on tables of 50,000 rows, in the manner of SQLite's speedtest1",
+		name: "speedtest", what: "a mix of statements on tables of 10,000 rows, in the manner of SQLite's speedtest1",
 		graft: full, references: readReferences, peers: durable,
 		rows: mixRows, ops: func(size) int { return 1 }, contender: newSpeedtest,
 	}, {
 		name: "index-build", what: "CREATE INDEX over texts of 200 bytes, of 200,000 rows",
 		graft: full, references: []system{wal}, peers: durable,
-		rows: func(s size) int { return 4 * s.mixRows }, ops: func(size) int { return 1 }, contender: newIndexer,
+		rows: func(s size) int { return 20 * s.mixRows }, ops: func(size) int { return 1 }, contender: newIndexer,
 	}}
 	for _, n := range []int{1, 4, 16} {
 		table = append(table, localWorkload{
