@@ -304,9 +304,13 @@ func (s *Store) batch(op string, fill func(*writeBatch) error) error {
 	if err := s.poison.err(); err != nil {
 		return err // what it would delete may be what a Change in doubt needs
 	}
-	wb := newWriteBatch(s.db)
+	db, err := s.await()
+	if err != nil {
+		return err
+	}
+	wb := newWriteBatch(db)
 	defer wb.Cancel()
-	err := fill(wb)
+	err = fill(wb)
 	if err == nil {
 		err = wb.Flush()
 	}
@@ -319,11 +323,12 @@ func (s *Store) batch(op string, fill func(*writeBatch) error) error {
 // renewReads lets reads see what was written to Badger, unless Badger is stuck: then
 // nobody reads from it.
 func (s *Store) renewReads() {
-	if s.poison.stuck.Load() {
+	db := s.badger.reading()
+	if db == nil || s.poison.stuck.Load() {
 		s.reads.drop()
 		return
 	}
-	s.reads.renew(s.db)
+	s.reads.renew(db)
 }
 
 // update writes to Badger in one synced transaction.
@@ -334,7 +339,11 @@ func (s *Store) update(fn func(*badger.Txn) error) error {
 	if err := s.poison.err(); err != nil {
 		return err
 	}
-	if err := s.db.Update(fn); err != nil {
+	db, err := s.await()
+	if err != nil {
+		return err
+	}
+	if err := db.Update(fn); err != nil {
 		return err
 	}
 	return s.poison.err()

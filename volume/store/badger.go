@@ -59,7 +59,7 @@ func openError(err error) error {
 	return corruptf("open badger: %w", err)
 }
 
-// view runs fn in a read transaction of Badger.
+// view runs fn in a read transaction of Badger, or not while nothing is in it.
 func (s *Store) view(fn func(txn *badger.Txn) error) error {
 	if err := s.use.acquire(); err != nil {
 		return err
@@ -68,7 +68,11 @@ func (s *Store) view(fn func(txn *badger.Txn) error) error {
 	if s.poison.stuck.Load() {
 		return s.poison.err()
 	}
-	return s.db.View(fn)
+	db := s.badger.reading()
+	if db == nil {
+		return nil
+	}
+	return db.View(fn)
 }
 
 // get reads the value of one key, which is shared.
@@ -123,7 +127,11 @@ const readTries = 4
 
 // tryBadger reads a value once.
 func (s *Store) tryBadger(key, buf []byte) (v found, err error) {
-	v.epoch, err = s.reads.view(s.db, func(txn *badger.Txn) error {
+	db := s.badger.reading()
+	if db == nil {
+		return found{}, ErrNotFound
+	}
+	v.epoch, err = s.reads.view(db, func(txn *badger.Txn) error {
 		item, err := txn.Get(key)
 		if s.opts.midRead != nil {
 			s.opts.midRead()
@@ -149,7 +157,11 @@ func (s *Store) has(key []byte) (bool, error) {
 	if s.poison.stuck.Load() {
 		return false, s.poison.err()
 	}
-	_, err := s.reads.view(s.db, func(txn *badger.Txn) error {
+	db := s.badger.reading()
+	if db == nil {
+		return false, nil
+	}
+	_, err := s.reads.view(db, func(txn *badger.Txn) error {
 		_, err := txn.Get(key)
 		return readError(key, err)
 	})

@@ -38,8 +38,12 @@ func (s *Store) collectAll(ctx context.Context) error {
 	if err := s.flushMemtables(); err != nil {
 		return err
 	}
+	db, err := s.await()
+	if err != nil {
+		return err
+	}
 	// Compaction alone finds out how much of each file of the value log is dead.
-	if err := s.db.Flatten(1); err != nil {
+	if err := db.Flatten(1); err != nil {
 		return fmt.Errorf("compact badger: %w", err)
 	}
 	for ctx.Err() == nil {
@@ -62,11 +66,15 @@ func (s *Store) badgerDir() string { return filepath.Join(s.dir, "badger") }
 // collect writes one file of the value log anew, if one is worth it. Badger
 // looks at its memtable without a lock then, so nothing else writes to it.
 func (s *Store) collect() error {
+	db, err := s.await()
+	if err != nil {
+		return err
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.reads.drop()
 	defer s.reads.drop() // for the places
-	return errors.Join(s.db.RunValueLogGC(discardRatio), s.poison.err())
+	return errors.Join(db.RunValueLogGC(discardRatio), s.poison.err())
 }
 
 // discardRatio is how much of a file of the value log must be dead for it to be
@@ -84,7 +92,11 @@ const (
 // is seven times what it gives back, at most, and then little is dead in the
 // newest. Without the space for it, it does nothing.
 func (s *Store) rotate(ctx context.Context) (rotated bool, err error) {
-	size := s.db.Opts().ValueLogFileSize
+	db, err := s.await()
+	if err != nil {
+		return false, err
+	}
+	size := db.Opts().ValueLogFileSize
 	newest, garbage, err := badgerguard.Newest(s.badgerDir())
 	if err != nil {
 		return false, err
@@ -144,14 +156,18 @@ var keyFlush = []byte("~")
 // takes no writes meanwhile: changes go on in the journal. The filler is deleted
 // before.
 func (s *Store) flushMemtables() error {
+	db, err := s.await()
+	if err != nil {
+		return err
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	s.reads.drop()
-	err := s.db.Update(func(txn *badger.Txn) error {
+	err = db.Update(func(txn *badger.Txn) error {
 		return errors.Join(txn.Set(keyFlush, nil), txn.Delete([]byte(keyFiller)))
 	})
 	if err == nil {
-		err = s.db.DropPrefix(keyFlush)
+		err = db.DropPrefix(keyFlush)
 	}
 	if err != nil {
 		return fmt.Errorf("flush badger: %w", err)

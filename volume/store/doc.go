@@ -16,6 +16,7 @@
 //	LOCK.pid    its process id, for the message of who comes second
 //	journal/    package journal: changes that are not in Badger yet
 //	badger/     everything else, under the keys of keys.go
+//	badger.new  says that badger/ is being made, and holds nothing yet
 //	tmp/        what SQLite and imports need for a while
 //
 // What is lost when. A killed process loses nothing that Apply returned. A power

@@ -490,9 +490,10 @@ func (w *world) end(end func(*crashfs.FS) *crashfs.FS) {
 	s, dir := w.s, w.dir()
 	w.lives++
 	if s != nil {
+		dbOf(s) // its folder is whole
 		s.applier.mu.Lock()
 	}
-	if badger := filepath.Join(dir, "badger"); exists(badger) { // it was opened ever
+	if badger := filepath.Join(dir, "badger"); isThere(w.t, badger) { // it was opened ever
 		copyBadger(w.t, filepath.Join(w.dir(), "badger"), badger)
 	}
 	w.files = end(w.files)
@@ -506,9 +507,13 @@ func (w *world) end(end func(*crashfs.FS) *crashfs.FS) {
 	}
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+func isThere(t tb, path string) bool {
+	t.Helper()
+	there, err := exists(path)
+	if err != nil {
+		t.Fatalf("look for %s: %v", path, err)
+	}
+	return there
 }
 
 // close closes the store in order, and without faults everything is durable.

@@ -13,7 +13,8 @@ import (
 
 // The file FORMAT says what the directory is: the line that formatText gives, with
 // the version of the layout of the directory, of the keys of keys.go and of the
-// records in them. It is written before anything else, and replaced as a whole.
+// records in them. It is written before anything but makingFile, and replaced as a
+// whole.
 //
 // Badger has numbers in the machine's byte order in its tables and pointers, so
 // that a directory can be opened by machines of one byte order alone. That of

@@ -20,7 +20,7 @@ func TestReadFindsAValueThatMoves(t *testing.T) {
 	live := Live{Pages: NewPageRefSet()}
 	live.Pages.Add(PageRef{kept, 1})
 	_, err := s.Sweep(context.Background(), func(context.Context) (Live, error) { return live, nil })
-	must(t, errors.Join(err, s.flushMemtables(), s.db.Flatten(1)))
+	must(t, errors.Join(err, s.flushMemtables(), dbOf(s).Flatten(1)))
 	s.opts.midRead = func() {
 		if looks++; looks == 1 {
 			must(t, s.collect())

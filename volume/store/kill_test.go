@@ -51,7 +51,7 @@ func TestWriteUntilKilled(t *testing.T) {
 	go func() {
 		for {
 			newest, _, err := badgerguard.Newest(s.badgerDir())
-			_, fillErr := s.fillUp(context.Background(), newest, s.db.Opts().ValueLogFileSize)
+			_, fillErr := s.fillUp(context.Background(), newest, dbOf(s).Opts().ValueLogFileSize)
 			if err := errors.Join(err, fillErr, s.Flush(), s.Compact(context.Background())); err != nil {
 				ended <- err
 			}

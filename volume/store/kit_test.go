@@ -139,3 +139,9 @@ var (
 	someVolume  = volume.NewVolumeID()
 	otherVolume = volume.NewVolumeID()
 )
+
+// dbOf is the Badger of s, once it is open.
+func dbOf(s *Store) *badger.DB {
+	<-s.badger.made
+	return s.badger.db
+}

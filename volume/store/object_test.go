@@ -82,9 +82,9 @@ func TestManyObjectsTakeFewTransactions(t *testing.T) {
 		b := bytes.Repeat([]byte{byte(i), 1}, 6000)
 		objects[volume.HashOf(b)] = b
 	}
-	before := s.db.MaxVersion()
+	before := dbOf(s).MaxVersion()
 	must(t, s.PutObjects(objects))
-	if n := s.db.MaxVersion() - before; n == 0 || n > 2 {
+	if n := dbOf(s).MaxVersion() - before; n == 0 || n > 2 {
 		t.Errorf("they took %d transactions", n)
 	}
 	for sum, b := range objects {

@@ -88,7 +88,7 @@ func TestPlaceThatIsGoneIsLookedForAnew(t *testing.T) {
 	live := Live{Pages: NewPageRefSet()}
 	live.Pages.Add(PageRef{kept, 1})
 	_, err = s.Sweep(context.Background(), func(context.Context) (Live, error) { return live, nil })
-	must(t, errors.Join(err, s.flushMemtables(), s.db.Flatten(1), s.collect()))
+	must(t, errors.Join(err, s.flushMemtables(), dbOf(s).Flatten(1), s.collect()))
 	if b, err := v.item.ValueCopy(nil); err == nil && len(b) > 0 {
 		t.Fatal("the value did not move")
 	}

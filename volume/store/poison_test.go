@@ -37,9 +37,9 @@ func wantPoisoned(t *testing.T, what string, err error, cause string) {
 func wantNoWrites(t *testing.T, s *Store, cause string) {
 	t.Helper()
 	for name, write := range writes(s) {
-		before := s.db.MaxVersion()
+		before := dbOf(s).MaxVersion()
 		wantPoisoned(t, name, write(), cause)
-		if s.db.MaxVersion() != before {
+		if dbOf(s).MaxVersion() != before {
 			t.Errorf("%s wrote to Badger", name)
 		}
 	}
@@ -68,7 +68,7 @@ var sayings = []saying{
 
 // say has the Badger of s say it. What it says is in the error of each write.
 func (y saying) say(s *Store) (cause string) {
-	if l := s.db.Opts().Logger; y.warns {
+	if l := dbOf(s).Opts().Logger; y.warns {
 		l.Warningf(y.format, y.args...)
 	} else {
 		l.Errorf(y.format, y.args...)
@@ -90,7 +90,7 @@ func TestBadgersLogPoisons(t *testing.T) {
 		w := openPoisonable(t)
 		must(t, w.apply(w.change(1, true)))
 		cause := y.say(w.s)
-		w.s.db.Opts().Logger.Errorf("writeRequests: another")
+		dbOf(w.s).Opts().Logger.Errorf("writeRequests: another")
 		wantNoWrites(t, w.s, cause)
 		w.wantState(t)
 		wantPoisoned(t, "close", w.s.Close(), cause)
@@ -121,7 +121,7 @@ func TestStuckBadgerIsLeftAlone(t *testing.T) {
 		for name, read := range badgerReads(w.s, before) {
 			wantPoisoned(t, name, read(), cause)
 		}
-		db := w.s.db
+		db := dbOf(w.s)
 		wantPoisoned(t, "close", w.s.Close(), cause)
 		must(t, db.Close()) // as the end of the process does
 		w.s = open(t, w.s.Dir())
@@ -156,7 +156,7 @@ func badgerReads(s *Store, c content) map[string]func() error {
 func TestStuckBadgerIsNoCorruption(t *testing.T) {
 	w := openPoisonable(t)
 	cause := sayings[len(sayings)-1].say(w.s)
-	db := w.s.db
+	db := dbOf(w.s)
 	wantPoisoned(t, "close", w.s.Close(), cause)
 	if s, err := Open(w.s.Dir(), Options{}); err == nil {
 		t.Error("Badger's folder was opened twice")
@@ -171,7 +171,7 @@ func TestStuckBadgerIsNoCorruption(t *testing.T) {
 
 func TestOtherSayingsOfBadgerDoNotPoison(t *testing.T) {
 	w := openPoisonable(t)
-	l := w.s.db.Opts().Logger
+	l := dbOf(w.s).Opts().Logger
 	l.Infof("writeRequests: %v", errPlanted)
 	l.Debugf("Got error: %v", errPlanted)
 	l.Warningf("Blocked by %s", time.Second)

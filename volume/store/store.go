@@ -68,6 +68,7 @@ type Options struct {
 	freeSpace    func(dir string) (uint64, error)
 	applyAt      int    // bytes of ops in memory that are thinned out, or applied together
 	midRead      func() // is called when a value was found and is not read yet
+	midMake      func() // is called before Badger is opened in a new directory
 }
 
 func (o Options) withDefaults(dir string) Options {
@@ -106,7 +107,7 @@ type Store struct {
 	opts    Options
 	log     *slog.Logger
 	lock    *dirLock
-	db      *badger.DB
+	badger  making
 	journal *journal.Journal
 
 	cache    *pageCache
@@ -152,6 +153,10 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 			err = errors.Join(fmt.Errorf("open data directory %s: %w", dir, err), s.closeParts())
 		}
 	}()
+	isNew, err := s.prepareBadger()
+	if err != nil {
+		return nil, err
+	}
 	if err := checkFormat(filesys.Dir(dir)); err != nil {
 		return nil, err
 	}
@@ -166,7 +171,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if err := s.checkReserve(0, openReserve); err != nil {
 		return nil, err
 	}
-	if err := s.openBadger(); err != nil {
+	if err := s.startBadger(isNew); err != nil {
 		return nil, err
 	}
 	if err := s.recover(); err != nil {
@@ -177,26 +182,25 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 }
 
 // openBadger opens Badger once it is sure that Badger can bear its files.
-func (s *Store) openBadger() error {
-	dir := filepath.Join(s.dir, "badger")
+func (s *Store) openBadger() (*badger.DB, error) {
+	dir := s.badgerDir()
 	if err := badgerguard.Tidy(dir); err != nil {
-		return err
+		return nil, err
 	}
 	if err := badgerguard.Check(dir); err != nil {
-		return err
+		return nil, err
 	}
 	size, err := directorySize(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o := badgerOptions(dir, size)
 	o.Logger = badgerLogger{log: s.log, poison: &s.poison}
 	db, err := badger.Open(o)
 	if err != nil {
-		return openError(err)
+		return nil, openError(err)
 	}
-	s.db = db
-	return nil
+	return db, nil
 }
 
 // Dir is the absolute path of the data directory.
@@ -227,8 +231,11 @@ func (s *Store) closeParts() error {
 		errs = append(errs, s.journal.Close())
 	}
 	s.reads.drop()
-	if s.db != nil && !s.poison.stuck.Load() {
-		errs = append(errs, s.db.Close())
+	if s.badger.made != nil {
+		<-s.badger.made
+		if s.badger.db != nil && !s.poison.stuck.Load() {
+			errs = append(errs, s.badger.db.Close())
+		}
 	}
 	return errors.Join(append(errs, s.lock.release())...)
 }

@@ -13,7 +13,7 @@ import (
 func TestNoTransactionOutgrowsItsFile(t *testing.T) {
 	s := openNew(t)
 	defer closeStore(t, s)
-	most := 2 * s.db.Opts().ValueLogFileSize
+	most := 2 * dbOf(s).Opts().ValueLogFileSize
 	for _, n := range []volume.PageIdx{1400, 3200, 1400, 3200} {
 		must(t, s.Stage(volume.NewSegmentID(), pages(1, n, 0)))
 		files, err := filepath.Glob(filepath.Join(s.badgerDir(), "*.vlog"))

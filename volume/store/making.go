@@ -1,0 +1,116 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"graft/internal/filesys"
+)
+
+// making is Badger, which is opened beside the first use of a new data directory: to
+// make its files takes longer than all else (docs/adr/0023). Until then nothing is in
+// it, so that reads find nothing there, and writes wait.
+//
+// A crash may leave files that Badger cannot open. Nothing was written to them yet,
+// only to the journal, and the file makingFile says so: they are made anew.
+type making struct {
+	made chan struct{} // closed once db or err is there; nil before that begins
+	db   *badger.DB    // there with an err, if the directory could not be marked as made
+	err  error
+}
+
+// makingFile is there from before FORMAT is, until the first Badger of a directory is
+// open. It is gone for good before anything is written to that.
+const makingFile = "badger.new"
+
+// prepareBadger tells whether there is no Badger yet. It takes away what a crash has
+// left of one that was being made.
+func (s *Store) prepareBadger() (isNew bool, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("make %s: %w", makingFile, err)
+		}
+	}()
+	marker := filepath.Join(s.dir, makingFile)
+	switch isMaking, err := exists(marker); {
+	case err != nil:
+		return false, err
+	case isMaking:
+		return true, os.RemoveAll(s.badgerDir())
+	}
+	for _, name := range []string{formatFile, filepath.Base(s.badgerDir())} {
+		if there, err := exists(filepath.Join(s.dir, name)); err != nil || there {
+			return false, err
+		}
+	}
+	return true, os.WriteFile(marker, nil, 0o666)
+}
+
+func exists(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// startBadger opens Badger, beside what follows if it is new.
+func (s *Store) startBadger(isNew bool) error {
+	m := &s.badger
+	m.made = make(chan struct{})
+	if isNew {
+		go s.makeBadger()
+		return nil
+	}
+	defer close(m.made)
+	m.db, m.err = s.openBadger()
+	return m.err
+}
+
+// makeBadger opens Badger in a new directory. Where that fails, the store takes no
+// writes; there is nothing to read.
+func (s *Store) makeBadger() {
+	m := &s.badger
+	defer close(m.made)
+	if s.opts.midMake != nil {
+		s.opts.midMake()
+	}
+	db, err := s.openBadger()
+	if err == nil {
+		err = os.Remove(filepath.Join(s.dir, makingFile))
+	}
+	if err == nil {
+		err = filesys.Dir(s.dir).SyncDir()
+	}
+	if err != nil {
+		s.poison.set(err)
+		s.logError("make badger", err)
+	} else {
+		s.reads.giveBack(s.reads.begin(db)) // which waits for writes, once there are any
+	}
+	m.db, m.err = db, err
+}
+
+// await gives Badger, for a write, once it is open.
+func (s *Store) await() (*badger.DB, error) {
+	<-s.badger.made
+	if s.badger.err != nil {
+		return nil, s.poison.err()
+	}
+	return s.badger.db, nil
+}
+
+// reading gives Badger for a read, or nil while nothing is in it.
+func (m *making) reading() *badger.DB {
+	select {
+	case <-m.made:
+		return m.db
+	default:
+		return nil
+	}
+}
