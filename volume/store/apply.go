@@ -19,6 +19,14 @@ const defaultApplyAt = 28 << 20
 // take: it cannot thin out.
 const maxTrace = 2
 
+// Who makes a Change waits for the applier before more bytes than these are in memory, or
+// would be replayed, in units of that: the journal does not bound them, for a patch is
+// short. They leave room for what comes while the applier is at work.
+const (
+	maxUnapplied = 3
+	maxReplay    = maxTrace + 2
+)
+
 // keyApplied holds volume.Applied.
 var keyApplied = []byte("j")
 
@@ -91,6 +99,9 @@ func (s *Store) recover() error {
 func (s *Store) startApplier() {
 	a := &s.applier
 	a.wake, a.stop, a.done = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	if s.isFull() { // of what a killed process has left
+		a.kick()
+	}
 	go func() {
 		defer close(a.done)
 		for {
@@ -99,7 +110,7 @@ func (s *Store) startApplier() {
 				return
 			case <-a.wake:
 			}
-			if err := a.relieve(s); err != nil {
+			if err := a.relieve(s, s.isFull); err != nil {
 				s.logError("apply the journal", err)
 			}
 		}
@@ -142,9 +153,14 @@ func (a *applier) applyAll(s *Store) error {
 // read, and applies what is left if that is still much. Their redo records stay, and
 // nothing in Badger or in the journal depends on what was left out of memory: so
 // nothing has to be synced for it.
-func (a *applier) relieve(s *Store) error {
+//
+// It does nothing if that is not due any more when nobody else applies.
+func (a *applier) relieve(s *Store, due func() bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if !due() {
+		return nil
+	}
 	if s.overlay.sealed == nil { // no earlier try has failed
 		s.seal()
 	}
@@ -157,10 +173,35 @@ func (a *applier) relieve(s *Store) error {
 	return a.applySealed(s)
 }
 
+// isFull tells whether there is enough in memory for the applier to do something about
+// it, or an earlier try of it has failed.
+func (s *Store) isFull() bool {
+	o := &s.overlay
+	o.RLock()
+	defer o.RUnlock()
+	return o.sealed != nil || o.active.bytes > s.opts.applyAt/2
+}
+
+// isCrowded tells whether so much is not applied that the next Change has to wait:
+// in memory, or of what a replay takes.
+func (s *Store) isCrowded() bool {
+	o := &s.overlay
+	o.RLock()
+	defer o.RUnlock()
+	bytes, trace := o.active.bytes, o.active.trace
+	if o.sealed != nil {
+		bytes, trace = bytes+o.sealed.bytes, trace+o.sealed.trace
+	}
+	return bytes > maxUnapplied*s.opts.applyAt || trace > maxReplay*s.opts.applyAt
+}
+
 // unseal makes the sealed memtable, thinned out, part of the active one again, unless
 // too much would be left of it, or of its redo records.
 func (s *Store) unseal() bool {
 	sealed := s.overlay.sealed
+	if sealed.last <= s.applier.applied { // the mark alone has failed: what follows must not rest on what is marked next
+		return false
+	}
 	if sealed.trace > maxTrace*s.opts.applyAt || s.journal.Used() > s.journal.Room()/2 {
 		return false
 	}

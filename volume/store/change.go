@@ -96,11 +96,17 @@ func (s *Store) Prepare(size int64) error {
 // payloads are buffers for redo records: the journal copies them.
 var payloads = sync.Pool{New: func() any { return new([]byte) }}
 
-// errSealed tells that the bases of patches are being applied.
-var errSealed = errors.New("graft: the memtable was sealed")
+var (
+	// errSealed tells that the bases of patches are being applied.
+	errSealed = errors.New("graft: the memtable was sealed")
+
+	// errCrowded tells that memory is full of ops that are not applied yet.
+	errCrowded = errors.New("graft: too much is not applied yet")
+)
 
 // append writes the redo record of c, whose ops are given, and shows them to
-// readers. It waits while the journal is full of records that are not applied yet.
+// readers. It waits while the journal, or memory, is full of records that are not
+// applied yet.
 func (s *Store) append(ops []op, c *Change) (uint64, error) {
 	buf := payloads.Get().(*[]byte)
 	defer payloads.Put(buf)
@@ -117,6 +123,10 @@ func (s *Store) append(ops []op, c *Change) (uint64, error) {
 		seq, err := s.appendPatched(payload, generation, ops, c)
 		switch {
 		case errors.Is(err, errSealed):
+		case errors.Is(err, errCrowded):
+			if err := s.applier.relieve(s, s.isCrowded); err != nil {
+				return 0, err
+			}
 		case errors.Is(err, journal.ErrFull):
 			if err := s.applier.applyAll(s); err != nil {
 				return 0, err
@@ -136,6 +146,9 @@ func (s *Store) appendPatched(payload []byte, generation uint64, ops []op, c *Ch
 	}
 	if s.overlay.generation != generation { // changes with the lock of commit held
 		return 0, errSealed
+	}
+	if s.isCrowded() {
+		return 0, errCrowded
 	}
 	seq, err := s.journal.Append(payload)
 	if err != nil {

@@ -179,7 +179,7 @@ func TestDeadPagesLeaveMemory(t *testing.T) {
 		newest.Store(w.count%2, c)
 		bytes, trace, applied = unapplied(w.s)
 		if bytes >= applyAt {
-			must(t, w.s.applier.relieve(w.s))
+			must(t, w.s.applier.relieve(w.s, w.s.isFull))
 		}
 		return bytes, trace, applied
 	}
@@ -228,7 +228,7 @@ func TestChangesGoOnWhileMemoryIsThinnedOut(t *testing.T) {
 	}})
 	must(t, err)
 	apply(t, s, change(1, first))
-	must(t, s.applier.relieve(s))
+	must(t, s.applier.relieve(s, anyTime))
 	if _, trace, applied := unapplied(s); applied != 0 || trace < 4*volume.PageSize {
 		t.Errorf("applied up to %d, %d bytes to replay", applied, trace)
 	}
