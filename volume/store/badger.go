@@ -197,6 +197,8 @@ var (
 		"Error while curlf sync", "writeRequests:", "error flushing memtable to disk", "While trying to flush memtable",
 		"Got error:", "Ignoring table", "LOG Compact FAILED", "While running doCompact", "While running compact def",
 	}
+	// failedSync: Badger goes on as if the value log was on disk.
+	failedSync = fatal[0]
 	// stuck: Badger tries again for ever, or its next read panics.
 	stuck = []string{"error flushing memtable to disk", "Got error:"}
 )
@@ -215,6 +217,9 @@ func (l badgerLogger) hear(level slog.Level, format string, args []any) {
 	}
 	if slices.ContainsFunc(fatal, begins) {
 		l.poison.set(errors.New("badger: " + text))
+	}
+	if begins(failedSync) {
+		l.poison.holdWriter()
 	}
 }
 

@@ -74,7 +74,35 @@ func (s *Store) collect() error {
 	defer s.writing.Unlock()
 	s.reads.drop()
 	defer s.reads.drop() // for the places
-	return errors.Join(db.RunValueLogGC(discardRatio), s.poison.err())
+	c := &collection{held: make(chan struct{}), goOn: make(chan struct{})}
+	s.poison.collection.Store(c)
+	defer s.poison.collection.Store(nil)
+	done := make(chan error, 1)
+	go func() { done <- db.RunValueLogGC(discardRatio) }()
+	select {
+	case err := <-done:
+		return errors.Join(err, s.poison.err())
+	case <-c.held:
+		return s.poison.err() // Badger stays in the middle of it until the process ends
+	}
+}
+
+// collection is the writing anew of one file of the value log.
+type collection struct {
+	held chan struct{} // is closed when Badger's writer is held
+	goOn chan struct{} // lets the writer go on: only tests do
+}
+
+// holdWriter is called by Badger's writer when the value log could not be synced. While
+// a file is collected it does not return: Badger would point to what may not be on disk,
+// and delete the file that has it. What was written before is read as ever, for nobody
+// waits for a collection, and the next open finds the old file.
+func (p *poison) holdWriter() {
+	if c := p.collection.Load(); c != nil {
+		p.held.Store(true)
+		close(c.held)
+		<-c.goOn
+	}
 }
 
 // discardRatio is how much of a file of the value log must be dead for it to be

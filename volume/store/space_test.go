@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -186,4 +189,74 @@ func TestCloseRemembersStagedPages(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failingCollection has the first write of a collection fail to be synced.
+type failingCollection struct {
+	slog.Handler
+	store  atomic.Pointer[Store]
+	before string // where the files of the value log are copied to, as they are before it
+	failed *collection
+}
+
+func (f *failingCollection) Enabled(context.Context, slog.Level) bool { return true }
+
+func (f *failingCollection) Handle(_ context.Context, r slog.Record) error {
+	s := f.store.Load()
+	if s == nil || s.poison.collection.Load() == nil || f.failed != nil {
+		return nil
+	}
+	switch r.Message {
+	case midWrite:
+		return copyDir(f.before, s.badgerDir())
+	case "Writing to memtable": // what comes after the sync
+		f.failed = s.poison.collection.Load()
+		sayings[0].say(s)
+	}
+	return nil
+}
+
+// TestFailedSyncInACollectionLosesNothing has the disk keep nothing of the file of the
+// value log that others are collected into.
+func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
+	f := &failingCollection{Handler: slog.DiscardHandler, before: memoryDir(t)}
+	s, err := Open(memoryDir(t), Options{Logger: slog.New(f)})
+	must(t, err)
+	kept, gone := volume.NewSegmentID(), volume.NewSegmentID()
+	want := pages(1, 50, 0)
+	must(t, s.Stage(kept, want))
+	dead := make([]volume.PageEntry, 2200) // more than a file of the value log
+	for i := range dead {
+		dead[i] = volume.PageEntry{Idx: volume.PageIdx(i + 1), Page: want[0].Page}
+	}
+	must(t, s.Stage(gone, dead))
+	f.store.Store(s)
+	live := Live{Pages: NewPageRefSet()}
+	for p := range volume.PageIdx(len(want)) {
+		live.Pages.Add(PageRef{kept, p + 1})
+	}
+	_, err = s.Sweep(t.Context(), func(context.Context) (Live, error) { return live, nil })
+	must(t, err)
+	wantPoisoned(t, "compact", s.Compact(t.Context()), errPlanted.Error())
+	if f.failed == nil {
+		t.Fatal("nothing was collected")
+	}
+	s.cache.pages.InvalidateAll()
+	checkPages(t, s, kept, want)
+	wantPoisoned(t, "apply", s.Apply(Change{DeleteTags: []string{"tag"}}), errPlanted.Error())
+	wantPoisoned(t, "close", s.Close(), errPlanted.Error())
+
+	after := memoryDir(t) // what the process leaves
+	must(t, copyDir(after, s.Dir()))
+	newest, _, err := badgerguard.Newest(f.before)
+	must(t, err)
+	name := fmt.Sprintf("%06d.vlog", newest)
+	must(t, copyFile(filepath.Join(after, "badger", name), filepath.Join(f.before, name)))
+	again := open(t, after)
+	checkPages(t, again, kept, want)
+	sweepAllBut(t, again, kept, volume.PageIdx(len(want)))
+	checkPages(t, again, kept, want)
+
+	close(f.failed.goOn)
+	must(t, dbOf(s).Close()) // as the end of the process does
 }

@@ -233,7 +233,7 @@ func (s *Store) closeParts() error {
 	s.reads.drop()
 	if s.badger.made != nil {
 		<-s.badger.made
-		if s.badger.db != nil && !s.poison.stuck.Load() {
+		if s.badger.db != nil && !s.poison.stuck.Load() && !s.poison.held.Load() {
 			errs = append(errs, s.badger.db.Close())
 		}
 	}
@@ -246,6 +246,9 @@ type poison struct {
 	cause error
 
 	stuck atomic.Bool // Badger would neither read nor close: leave it alone
+
+	collection atomic.Pointer[collection] // that is under way, or nil
+	held       atomic.Bool                // Badger's writer is held: Badger would not close
 }
 
 func (p *poison) set(cause error) {
