@@ -21,7 +21,7 @@ import (
 //
 // Files of the value log are whole units of reclaimed space, and each is open
 // all the time: they are small in a small store, of size bytes now, and large
-// in a large one.
+// in a large one. But who stages pages waits while one of them is collected.
 func badgerOptions(dir string, size int64) badger.Options {
 	o := badger.DefaultOptions(dir)
 	o.Logger = nil
@@ -29,7 +29,7 @@ func badgerOptions(dir string, size int64) badger.Options {
 	o.VerifyValueChecksum = true
 	o.ChecksumVerificationMode = options.OnTableAndBlockRead
 	o.ValueThreshold = 1024
-	o.ValueLogFileSize = min(max(size/64, 8<<20), 512<<20)
+	o.ValueLogFileSize = min(max(size/64, 8<<20), 128<<20)
 	o.MemTableSize = 2 << 20
 	o.NumMemtables = 2
 	o.BaseTableSize = 4 << 20
