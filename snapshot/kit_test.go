@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -18,7 +19,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // graft is a Head with what it stands on.
 type graft struct {
+	base   string // of the directories, one for each life that a kill has ended
+	lives  int
 	dir    string
+	opts   store.Options
 	store  *store.Store
 	heads  *Heads
 	source *fakeSource
@@ -30,7 +34,13 @@ var quiet = slog.New(slog.DiscardHandler)
 // newGraft gives an unborn Graft of tag main in a store of its own.
 func newGraft(t *testing.T) *graft {
 	t.Helper()
-	g := &graft{dir: t.TempDir(), source: &fakeSource{}}
+	return newGraftOf(t, t.TempDir(), store.Options{})
+}
+
+// newGraftOf is newGraft of a store in a directory of base.
+func newGraftOf(t *testing.T, base string, opts store.Options) *graft {
+	t.Helper()
+	g := &graft{base: base, dir: filepath.Join(base, "0"), opts: opts, source: &fakeSource{}}
 	g.openStore(t)
 	t.Cleanup(func() { g.close(t) })
 	g.head = g.heads.New("main")
@@ -41,7 +51,9 @@ func (g *graft) openStore(t rapid.TB) {
 	t.Helper()
 	var err error
 	g.heads = NewHeads(quiet)
-	if g.store, err = store.Open(g.dir, store.Options{Live: g.heads.Live}); err != nil {
+	opts := g.opts
+	opts.Live = g.heads.Live
+	if g.store, err = store.Open(g.dir, opts); err != nil {
 		t.Fatal(err)
 	}
 	g.heads.Start(g.store, g.remote())
@@ -66,15 +78,12 @@ func (g *graft) reopen(t rapid.TB) {
 }
 
 // crash opens the Graft again as a killed process would have left it: no index
-// is saved.
+// is saved, and the journal is not applied.
 func (g *graft) crash(t rapid.TB) {
 	t.Helper()
 	g.heads.stop()
 	<-g.heads.stopped
-	if err := g.store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	g.openStore(t)
+	g.kill(t)
 	g.reopenHead(t)
 }
 

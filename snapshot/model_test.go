@@ -185,8 +185,11 @@ func (m *headModel) check(t *rapid.T) {
 	}
 }
 
+// thinning has the store look at what lives after every few pages.
+var thinning = store.Options{ApplyAt: 40 << 10}
+
 func TestHeadBehavesAsItsVersions(t *testing.T) {
-	g := newGraft(t)
+	g := newGraftOf(t, memoryDir(t), thinning)
 	rapid.Check(t, func(t *rapid.T) {
 		g.source.bring()
 		g.head = g.heads.New("main")

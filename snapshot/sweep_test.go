@@ -346,13 +346,15 @@ func (w *world) closeReaders(m *headModel) {
 func (w *world) restart(t *rapid.T, kill bool) {
 	w.orphans = nil
 	still(w.graft)
-	if !kill {
+	if kill {
+		w.kill(t)
+	} else {
 		saveNow(t, w.graft)
+		if err := w.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.openStore(t)
 	}
-	if err := w.store.Close(); err != nil {
-		t.Fatal(err)
-	}
-	w.openStore(t)
 	w.members = slices.DeleteFunc(w.members, func(m *headModel) bool { return m.head.State().Unborn })
 	for _, m := range w.members {
 		m.kept, m.store, m.heads = nil, w.store, w.heads
@@ -413,7 +415,7 @@ func (w *world) check(t *rapid.T) {
 }
 
 func TestGraftsOfOneStoreBehaveAsTheirVersions(t *testing.T) {
-	g := newGraft(t)
+	g := newGraftOf(t, memoryDir(t), thinning)
 	rapid.Check(t, func(t *rapid.T) {
 		g.source.bring()
 		w := &world{graft: g}

@@ -179,7 +179,7 @@ func (s *Store) isFull() bool {
 	o := &s.overlay
 	o.RLock()
 	defer o.RUnlock()
-	return o.sealed != nil || o.active.bytes > s.opts.applyAt/2
+	return o.sealed != nil || o.active.bytes > s.opts.ApplyAt/2
 }
 
 // isCrowded tells whether so much is not applied that the next Change has to wait:
@@ -192,7 +192,7 @@ func (s *Store) isCrowded() bool {
 	if o.sealed != nil {
 		bytes, trace = bytes+o.sealed.bytes, trace+o.sealed.trace
 	}
-	return bytes > maxUnapplied*s.opts.applyAt || trace > maxReplay*s.opts.applyAt
+	return bytes > maxUnapplied*s.opts.ApplyAt || trace > maxReplay*s.opts.ApplyAt
 }
 
 // unseal makes the sealed memtable, thinned out, part of the active one again, unless
@@ -202,11 +202,11 @@ func (s *Store) unseal() bool {
 	if sealed.last <= s.applier.applied { // the mark alone has failed: what follows must not rest on what is marked next
 		return false
 	}
-	if sealed.trace > maxTrace*s.opts.applyAt || s.journal.Used() > s.journal.Room()/2 {
+	if sealed.trace > maxTrace*s.opts.ApplyAt || s.journal.Used() > s.journal.Room()/2 {
 		return false
 	}
 	kept := sealed.thin(s.liveOps(sealed))
-	if kept.bytes > s.opts.applyAt/2 {
+	if kept.bytes > s.opts.ApplyAt/2 {
 		return false
 	}
 	s.overlay.Lock()

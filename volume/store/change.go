@@ -157,7 +157,7 @@ func (s *Store) appendPatched(payload []byte, generation uint64, ops []op, c *Ch
 	s.overlay.Lock()
 	s.overlay.add(seq, ops)
 	s.segments.drop(c.Segments) // nobody reads the new ones before
-	full := s.overlay.active.bytes >= s.opts.applyAt
+	full := s.overlay.active.bytes >= s.opts.ApplyAt
 	s.overlay.Unlock()
 	if full {
 		s.applier.kick()

@@ -57,7 +57,7 @@ func soundDirs(t *testing.T) (closed, flushed, killed sound) {
 	base := memoryDir(t)
 	w := newWorld(t, base, small, 0)
 	open := func() {
-		s, err := Open(filepath.Join(base, "closed"), Options{journal: journal.Options{FileSize: 16 << 10, Files: 4}, applyAt: 1 << 20})
+		s, err := Open(filepath.Join(base, "closed"), Options{journal: journal.Options{FileSize: 16 << 10, Files: 4}, ApplyAt: 1 << 20})
 		must(t, err)
 		w.s = s
 	}

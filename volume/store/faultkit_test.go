@@ -245,7 +245,7 @@ func newWorld(t tb, base string, opts journal.Options, applyAt int) *world {
 		durable: make(content), staged: make(content), unsure: make(content),
 		volumes: [2]volume.VolumeID{volume.NewVolumeID(), volume.NewVolumeID()},
 	}
-	w.opts = Options{journal: opts, applyAt: applyAt, Live: func(_ volume.VolumeID, ref PageRef) bool { return w.live(ref) }}
+	w.opts = Options{journal: opts, ApplyAt: applyAt, Live: func(_ volume.VolumeID, ref PageRef) bool { return w.live(ref) }}
 	return w
 }
 

@@ -25,7 +25,7 @@ const killEnv = "GRAFT_STORE_TEST_KILL"
 var killTags = [2]string{"left", "right"}
 
 // killOptions let the journal be full and be applied often.
-var killOptions = Options{journal: journal.Options{FileSize: 128 << 10, Files: 4}, applyAt: 200 << 10}
+var killOptions = Options{journal: journal.Options{FileSize: 128 << 10, Files: 4}, ApplyAt: 200 << 10}
 
 // killPages gives the pages of commit l.
 func killPages(writer int, l volume.LSN) []volume.PageEntry {

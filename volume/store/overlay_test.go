@@ -42,7 +42,7 @@ func (a *applied) get(l volume.LSN) (volume.SegmentID, volume.LSN) {
 // was applied is there at each moment, and nothing goes back.
 func TestReadsBesideApply(t *testing.T) {
 	const commits = 400
-	s, err := Open(memoryDir(t), Options{CacheSize: 1, journal: journal.Options{FileSize: 32 << 10, Files: 4}, applyAt: 20 << 10})
+	s, err := Open(memoryDir(t), Options{CacheSize: 1, journal: journal.Options{FileSize: 32 << 10, Files: 4}, ApplyAt: 20 << 10})
 	must(t, err)
 	defer closeStore(t, s)
 	a := &applied{}

@@ -49,7 +49,7 @@ func inMemory(s *Store) (bytes, trace int) {
 func TestMemoryIsBoundedWhileBadgerStalls(t *testing.T) {
 	const applyAt = 100 << 10
 	h := newStallingHandler(midWrite)
-	s, err := Open(memoryDir(t), Options{Logger: slog.New(h), applyAt: applyAt})
+	s, err := Open(memoryDir(t), Options{Logger: slog.New(h), ApplyAt: applyAt})
 	must(t, err)
 	defer closeStore(t, s)
 	h.armed.Store(true)
@@ -104,7 +104,7 @@ func TestMemoryOfKilledProcessIsRelieved(t *testing.T) {
 	s.abandon(t)
 	h := newStallingHandler(midWrite)
 	h.armed.Store(true)
-	s, err = Open(dir, Options{Logger: slog.New(h), applyAt: 100 << 10})
+	s, err = Open(dir, Options{Logger: slog.New(h), ApplyAt: 100 << 10})
 	must(t, err)
 	defer closeStore(t, s)
 	if bytes, _ := inMemory(s); bytes < 30*volume.PageSize {

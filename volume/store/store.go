@@ -62,11 +62,14 @@ type Options struct {
 
 	Logger *slog.Logger // nil discards
 
+	// ApplyAt is how many bytes gather in memory before they are thinned out, or
+	// applied to Badger together. Zero is what suits everybody but tests.
+	ApplyAt int
+
 	// For tests.
 	journalFiles filesys.FS
 	journal      journal.Options
 	freeSpace    func(dir string) (uint64, error)
-	applyAt      int    // bytes of ops in memory that are thinned out, or applied together
 	midRead      func() // is called when a value was found and is not read yet
 	midMake      func() // is called before Badger is opened in a new directory
 }
@@ -90,8 +93,8 @@ func (o Options) withDefaults(dir string) Options {
 	if o.freeSpace == nil {
 		o.freeSpace = filesys.FreeSpace
 	}
-	if o.applyAt == 0 {
-		o.applyAt = defaultApplyAt
+	if o.ApplyAt == 0 {
+		o.ApplyAt = defaultApplyAt
 	}
 	return o
 }
