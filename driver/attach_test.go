@@ -169,3 +169,36 @@ func TestPathsWithoutAURIAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAJournalThatSQLiteKeeps sets each mode by a plain main database, for the
+// attached tag too: the journal of one transaction serves the next, after a
+// COMMIT of both and after one of the tag alone.
+func TestAJournalThatSQLiteKeeps(t *testing.T) {
+	for _, locking := range []string{"normal", "exclusive"} {
+		for _, mode := range []string{"delete", "truncate", "persist", "memory"} {
+			t.Run(locking+" "+mode, func(t *testing.T) {
+				dir := t.TempDir()
+				g := open(t, "tag=main dir='%s'", dir)
+				g.exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b)", "CREATE INDEX i ON t(b)",
+					numbers+"INSERT INTO t SELECT i, printf('1st%.300c', 'x') FROM n LIMIT 100")
+				p := openPlain(t, filepath.Join(t.TempDir(), "p.db"))
+				p.SetMaxOpenConns(1)
+				p.exec("CREATE TABLE p(a)", "ATTACH "+quote(uriOf(dir, "main"))+" AS g",
+					"PRAGMA journal_mode = "+mode, "PRAGMA locking_mode = "+locking)
+				change := func(from, to string) string {
+					return fmt.Sprintf("UPDATE g.t SET b = replace(b, '%s', '%s')", from, to)
+				}
+				p.exec("BEGIN", "INSERT INTO p VALUES (1)", change("1st", "2nd"), "COMMIT", change("2nd", "3rd"),
+					"BEGIN", change("3rd", "4th"), "ROLLBACK",
+					"BEGIN", change("3rd", "5th"), "SAVEPOINT s", change("5th", "6th"), "ROLLBACK TO s", "COMMIT",
+					"BEGIN", "INSERT INTO p VALUES (2)", change("5th", "7th"), "ROLLBACK")
+				const content = "SELECT group_concat(DISTINCT substr(b, 1, 3)) FROM t"
+				p.want(content, "5th")
+				g.want(content, "5th")
+				p.exec("UPDATE g.t SET b = b || 'z' WHERE a % 20 = 0")
+				g.want("PRAGMA integrity_check", "ok")
+				g.want("SELECT count(*) FROM t WHERE b LIKE '5th%z'", "5")
+			})
+		}
+	}
+}

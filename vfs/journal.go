@@ -36,6 +36,10 @@ const (
 // databases ends each of their journals: SQLite would look for that file, which
 // may be another VFS's, and not roll back where it is not found.
 //
+// With locking_mode EXCLUSIVE and journal_mode TRUNCATE or PERSIST, which come
+// through a main database that is not of graft, SQLite keeps the file for the
+// next transaction. What is written at its start, or a cut to nothing, ends one.
+//
 // SQLite calls its methods one at a time.
 type journal struct {
 	tempFile               // everything but what refs stand for
@@ -43,7 +47,7 @@ type journal struct {
 	base     *graft.Reader // what the transaction stands on; nil before the first record
 	refs     []reference   // one for each record up to the last that came in order
 	size     int64
-	ended    bool // a super-journal was named
+	ended    bool // a super-journal was named; until the next transaction
 }
 
 // reference stands for a record whose page is in base.
@@ -91,6 +95,11 @@ func (j *journal) state(i int) refState {
 
 // WriteAt keeps what SQLite writes.
 func (j *journal) WriteAt(p []byte, off int64) (n int, err error) {
+	if off == 0 {
+		if err := j.restart(); err != nil {
+			return 0, err
+		}
+	}
 	if len(p) == recordPage && off >= j.size && binary.BigEndian.Uint32(p) == superPage {
 		j.ended = true
 	}
@@ -106,6 +115,20 @@ func (j *journal) WriteAt(p []byte, off int64) (n int, err error) {
 	}
 	j.size = max(j.size, off+int64(n))
 	return n, nil
+}
+
+// restart forgets the transaction that the journal was of. The header of one is
+// written once: with IOCAP_SAFE_APPEND it has no number of records.
+func (j *journal) restart() error {
+	if j.size == 0 && !j.ended {
+		return nil
+	}
+	if j.base != nil {
+		j.base.Close()
+		j.base = nil
+	}
+	j.refs, j.size, j.ended = nil, 0, false
+	return j.tempFile.Truncate(0)
 }
 
 func (j *journal) write(at span, p []byte, off int64) error {
@@ -237,7 +260,10 @@ func (j *journal) read(at span, p []byte, off int64) error {
 
 // Truncate cuts the journal, or grows it by zeros.
 func (j *journal) Truncate(size int64) error {
-	if j.ended {
+	switch {
+	case size == 0:
+		return j.restart()
+	case j.ended:
 		return nil
 	}
 	if size < j.size {

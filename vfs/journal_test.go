@@ -15,16 +15,19 @@ import (
 const basePages = 40
 
 // basePage is the content of a page of the Graft that journals of tests refer to.
-func basePage(p graft.PageIdx) *graft.Page {
+func basePage(p graft.PageIdx) *graft.Page { return pageOf(p, 0) }
+
+func pageOf(p graft.PageIdx, version int) *graft.Page {
 	page := new(graft.Page)
 	for i := range page {
-		page[i] = byte(int(p)*31 + i)
+		page[i] = byte(int(p)*31 + i + version*7)
 	}
 	return page
 }
 
-// databaseFile gives a file in whose Graft a transaction is open.
-func databaseFile(t *testing.T) *file {
+// databaseFile gives a file in whose Graft a transaction is open, on one of
+// several contents.
+func databaseFile(t *testing.T, version int) *file {
 	t.Helper()
 	ctx := context.Background()
 	db, err := graft.Open(ctx, t.TempDir(), nil)
@@ -37,7 +40,7 @@ func databaseFile(t *testing.T) *file {
 	}
 	_, err = g.Update(ctx, func(w *graft.Writer) error {
 		for p := graft.PageIdx(1); p <= basePages; p++ {
-			if err := w.Write(p, basePage(p)); err != nil {
+			if err := w.Write(p, pageOf(p, version)); err != nil {
 				return err
 			}
 		}
@@ -67,19 +70,30 @@ func journalRecord(p uint32, sum uint32, page []byte) []byte {
 
 // TestJournalIsAFile compares a journal with an array of bytes, whatever is
 // written: records in one, in three and in odd pieces, over one another, cut.
+// A header begins the next transaction, which stands on other content.
 func TestJournalIsAFile(t *testing.T) {
-	f := databaseFile(t)
+	f := databaseFile(t, 0)
+	writers := []*graft.Writer{f.writer, databaseFile(t, 1).writer}
 	rapid.Check(t, func(t *rapid.T) {
 		j := &journal{file: f}
+		f.writer = writers[0]
 		defer func() {
+			f.writer = writers[0]
 			if err := j.Close(); err != nil {
 				t.Fatal(err)
 			}
 		}()
 		var want []byte
+		ended := false // from the name of a super-journal to the next transaction
 		write := func(p []byte, off int) {
+			if off == 0 {
+				want, ended = nil, false
+			}
 			if n, err := j.WriteAt(p, int64(off)); n != len(p) || err != nil {
 				t.Fatalf("write of %d bytes at %d: %d, %v", len(p), off, n, err)
+			}
+			if ended {
+				return
 			}
 			if end := off + len(p); end > len(want) {
 				want = append(want, make([]byte, end-len(want))...)
@@ -89,13 +103,28 @@ func TestJournalIsAFile(t *testing.T) {
 		next := journalHeader // where the next record goes
 		t.Repeat(map[string]func(*rapid.T){
 			"header": func(t *rapid.T) {
-				write(bytes.Repeat([]byte{rapid.Byte().Draw(t, "header")}, journalHeader), 0)
+				n := rapid.SampledFrom([]int{28, journalHeader}).Draw(t, "length")
+				write(bytes.Repeat([]byte{rapid.Byte().Draw(t, "header")}, n), 0)
+				f.writer = rapid.SampledFrom(writers).Draw(t, "writer")
+				next = journalHeader
+			},
+			"super-journal": func(t *rapid.T) {
+				if next < len(want) || len(want) == 0 {
+					return // SQLite names it at the end
+				}
+				name := binary.BigEndian.AppendUint32(nil, superPage)
+				for _, p := range [][]byte{name, []byte("/main-mj"), name} {
+					if n, err := j.WriteAt(p, int64(next)); n != len(p) || err != nil {
+						t.Fatal(n, err)
+					}
+				}
+				ended = true
 			},
 			"record": func(t *rapid.T) {
 				p := rapid.Uint32Range(0, basePages+2).Draw(t, "page")
 				page := new(graft.Page)
 				if p > 1 && p <= basePages && rapid.IntRange(0, 4).Draw(t, "as read") > 0 {
-					page = basePage(graft.PageIdx(p))
+					page = pageOf(graft.PageIdx(p), rapid.IntRange(0, 1).Draw(t, "version"))
 				}
 				b := journalRecord(p, rapid.Uint32().Draw(t, "sum"), page[:])
 				if rapid.Bool().Draw(t, "in one") {
@@ -118,7 +147,10 @@ func TestJournalIsAFile(t *testing.T) {
 				if err := j.Truncate(int64(n)); err != nil {
 					t.Fatal(err)
 				}
-				want = want[:n]
+				if ended && n > 0 {
+					return
+				}
+				want, ended = want[:n], false
 				next = max(journalHeader, journalHeader+(n-journalHeader+recordSize-1)/recordSize*recordSize)
 			},
 			"": func(t *rapid.T) {
@@ -141,7 +173,7 @@ func TestJournalIsAFile(t *testing.T) {
 
 // TestJournalRefersToPages has a journal of whole records hold no page.
 func TestJournalRefersToPages(t *testing.T) {
-	f := databaseFile(t)
+	f := databaseFile(t, 0)
 	j := &journal{file: f}
 	for p := uint32(2); p <= basePages; p++ {
 		if _, err := j.WriteAt(journalRecord(p, 7, basePage(graft.PageIdx(p))[:]), recordOffset(int(p-2))); err != nil {
@@ -172,7 +204,7 @@ func TestJournalOfManyPages(t *testing.T) {
 
 // TestJournalDropsTheSuperJournal ends where its name begins.
 func TestJournalDropsTheSuperJournal(t *testing.T) {
-	j := &journal{file: databaseFile(t)}
+	j := &journal{file: databaseFile(t, 0)}
 	record := journalRecord(1, 7, basePage(1)[:])
 	for _, w := range []struct {
 		b   []byte
