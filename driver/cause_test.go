@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"path/filepath"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -238,4 +239,31 @@ func TestAContextEndsAFetch(t *testing.T) {
 		cancel()
 	}
 	db.want("SELECT count(*) FROM t", "1000")
+}
+
+// TestACauseIsNotAnotherFiles has a plain file busy after the tag was stale.
+func TestACauseIsNotAnotherFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "p.db")
+	p := openPlain(t, path)
+	p.SetMaxOpenConns(1)
+	p.exec("CREATE TABLE p(a)")
+	db := open(t, "tag=main dir='%s' _txlock=deferred _pragma=busy_timeout(0)", t.TempDir())
+	db.exec("CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	run(t, conn, "ATTACH "+quote(plainURI(path))+" AS p", "BEGIN", "SELECT * FROM t")
+	db.exec("UPDATE t SET a = 2")
+	_, err = conn.ExecContext(context.Background(), "UPDATE t SET a = 3")
+	wantIs(t, err, graft.ErrStale)
+	run(t, conn, "ROLLBACK")
+	p.exec("BEGIN IMMEDIATE")
+	_, err = conn.ExecContext(context.Background(), "INSERT INTO p.p VALUES (1)")
+	wantIs(t, err, sqlite3.BUSY)
+	if errors.Is(err, graft.ErrStale) {
+		t.Errorf("%v has the cause of another error", err)
+	}
+	p.exec("ROLLBACK")
 }

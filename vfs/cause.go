@@ -24,13 +24,14 @@ func Cause(conn *sqlite3.Conn, err error) error {
 }
 
 // causes tells whether the cause that f has kept is that of an error: that of a
-// pragma is its text, any other has given SQLite its code.
+// pragma is its text, any other has given SQLite its code. A cause is kept until
+// the file's next transaction: by then a file of another VFS may be the reason.
 func (f *file) causes(err error) bool {
-	var code sqlite3.ErrorCode
+	var code sqlite3.ExtendedErrorCode
 	if f.cause == nil || !errors.As(err, &code) || code != f.causeCode {
 		return false
 	}
-	return code != sqlite3.ERROR || strings.Contains(err.Error(), f.cause.Error())
+	return code.Code() != sqlite3.ERROR || strings.Contains(err.Error(), f.cause.Error())
 }
 
 // files gives the files of graft that conn has open.

@@ -63,7 +63,7 @@ type file struct {
 	// transaction. SQLite goes on calling after it, so that go-sqlite3 forgets
 	// it: it is handed over again with each Unlock, and with Close.
 	cause     error
-	causeCode sqlite3.ErrorCode
+	causeCode sqlite3.ExtendedErrorCode
 
 	foresees bool // there is a bucket to fetch from
 	guide    guide
@@ -99,11 +99,11 @@ func (f *file) fail(err error, code sqlite3.ExtendedErrorCode) error {
 	case errors.Is(err, graft.ErrFull):
 		code = sqlite3.ExtendedErrorCode(sqlite3.FULL)
 	}
-	f.keepCause(err, code.Code())
+	f.keepCause(err, code)
 	return sqlite3vfs.SystemError(err, code)
 }
 
-func (f *file) keepCause(err error, code sqlite3.ErrorCode) { f.cause, f.causeCode = err, code }
+func (f *file) keepCause(err error, code sqlite3.ExtendedErrorCode) { f.cause, f.causeCode = err, code }
 
 // withCause is success that hands the cause over again, if there is one.
 func (f *file) withCause() error {

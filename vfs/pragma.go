@@ -80,7 +80,7 @@ func (f *file) Pragma(name, value string) (string, error) {
 	}
 	text, err := f.graftPragma(name, value)
 	if err != nil {
-		f.keepCause(err, sqlite3.ERROR)
+		f.keepCause(err, sqlite3.ExtendedErrorCode(sqlite3.ERROR))
 		// go-sqlite3 takes the text of errors that are no codes of SQLite.
 		return "", errors.New(err.Error())
 	}
