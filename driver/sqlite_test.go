@@ -14,6 +14,7 @@ import (
 	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
 
 	"graft"
+	"graft/vfs"
 )
 
 // quote writes s as SQL text.
@@ -214,6 +215,59 @@ func TestBackupBothWays(t *testing.T) {
 	to.want(content, wholeContent)
 	raw(t, db, func(c *sqlite3.Conn) error { return c.Backup("main", uriOf(dir, "backup")) })
 	open(t, "tag=backup dir=%s", quote(dir)).want(content, wholeContent)
+}
+
+// TestCopiesOfOtherFiles takes files of each page size and mode into tags, in
+// the three ways of SQLite. Those of another page size are refused.
+func TestCopiesOfOtherFiles(t *testing.T) {
+	ctx := context.Background()
+	for _, size := range []int{512, 1024, 4096, 16384, 65536} {
+		for _, mode := range []string{"delete", "wal"} {
+			if mode == "wal" && size != 4096 && size != 1024 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%d %s", size, mode), func(t *testing.T) {
+				dir, path := t.TempDir(), filepath.Join(t.TempDir(), "plain.db")
+				plain := openPlain(t, path)
+				plain.SetMaxOpenConns(1)
+				plain.exec(fmt.Sprintf("PRAGMA page_size = %d", size), "PRAGMA journal_mode = "+mode,
+					"CREATE TABLE t(a, b)", numbers+"INSERT INTO t SELECT i, printf('%.100c', 'x') FROM n")
+				to := open(t, "tag=restored dir='%s'", dir)
+				to.exec("CREATE TABLE t(a, b)", "INSERT INTO t VALUES (1, 'old')")
+				errs := map[string]error{"restored": nil, "saved": nil, "vacuumed": nil}
+				raw(t, to, func(c *sqlite3.Conn) error {
+					err := c.Restore("main", plainURI(path))
+					if errs["restored"] = err; err != nil {
+						wantError(t, vfs.Cause(c, err), fmt.Sprintf("pages of %d bytes", size), "graft_import")
+					}
+					return nil
+				})
+				raw(t, plain, func(c *sqlite3.Conn) error { errs["saved"] = c.Backup("main", uriOf(dir, "saved")); return nil })
+				_, errs["vacuumed"] = plain.ExecContext(ctx, "VACUUM INTO "+quote(uriOf(dir, "vacuumed")))
+				for tag, err := range errs {
+					want := "400 40000 ok"
+					if size != 4096 {
+						wantIs(t, err, sqlite3.IOERR)
+						want = "1 3 ok"
+					} else if err != nil {
+						t.Errorf("%s: %v", tag, err)
+					}
+					db := to
+					if tag != "restored" {
+						db = open(t, "tag=%s dir='%s'", tag, dir)
+						db.exec("CREATE TABLE IF NOT EXISTS t(a, b)")
+						if size != 4096 {
+							db.exec("INSERT INTO t VALUES (1, 'old')")
+						}
+					}
+					db.want(content, want)
+					db.want("PRAGMA journal_mode", "delete")
+					db.exec("INSERT INTO t VALUES (2, 'new')", "VACUUM")
+					open(t, "tag=%s dir='%s'", tag, dir).want("PRAGMA integrity_check", "ok")
+				}
+			})
+		}
+	}
 }
 
 func TestTwoTagsInOneStatement(t *testing.T) {

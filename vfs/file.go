@@ -3,6 +3,7 @@ package vfs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/ncruces/go-sqlite3"
@@ -197,8 +198,11 @@ func (f *file) page(src pages, idx graft.PageIdx) (*graft.Page, error) {
 
 // WriteAt stages whole pages.
 func (f *file) WriteAt(p []byte, off int64) (int, error) {
-	if f.writer == nil || off%graft.PageSize != 0 || len(p)%graft.PageSize != 0 {
-		return 0, f.fail(errors.New("graft: write outside a transaction, or not of whole pages"), sqlite3.IOERR_WRITE)
+	if f.writer == nil {
+		return 0, f.fail(errors.New("graft: write outside a transaction"), sqlite3.IOERR_WRITE)
+	}
+	if off%graft.PageSize != 0 || len(p)%graft.PageSize != 0 {
+		return 0, f.fail(fmt.Errorf("graft: the database has pages of %d bytes, and graft of %d: take its file by PRAGMA graft_import", len(p), graft.PageSize), sqlite3.IOERR_WRITE)
 	}
 	if err := f.rollBack(); err != nil {
 		return 0, f.fail(err, sqlite3.IOERR_WRITE)

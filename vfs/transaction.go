@@ -162,6 +162,7 @@ func (f *file) publish() (err error) {
 			before.Close()
 		}
 	}()
+	inWAL := header.IsWAL() // a copy of a database in WAL mode
 	if f.writer.Staged(1) {
 		counter = header.Counter()
 		if salt, err = f.stageFirstPage(page); err != nil {
@@ -180,7 +181,10 @@ func (f *file) publish() (err error) {
 		return err
 	}
 	f.showPublished()
-	f.counter = counter
+	if f.counter = counter; inWAL {
+		f.highest++
+		f.counter = f.highest // SQLite is to read page 1 again, as it was stored
+	}
 	f.cookieSalt, f.unsalted, f.reversing = salt, false, false
 	if !lsn.IsZero() {
 		f.forgetUndone()
@@ -273,6 +277,7 @@ func (f *file) stageFirstPage(page *graft.Page) (salt uint32, err error) {
 	if f.reversing && header.Cookie()-salt != published {
 		salt = header.Cookie() - (published + 1)
 	}
+	header.SetRollback()
 	header.SetCookie(header.Cookie() - salt)
 	if sqlitefile.EqualButCounters(old[:], stored[:]) {
 		stored = *old
@@ -286,11 +291,9 @@ func checkHeader(h sqlitefile.Header) error {
 	case !h.IsDatabase():
 		return errors.New("graft: page 1 is not that of a SQLite database")
 	case h.PageSize() != graft.PageSize:
-		return fmt.Errorf("graft: page size is %d; graft has pages of %d", h.PageSize(), graft.PageSize)
+		return fmt.Errorf("graft: the database has pages of %d bytes, and graft of %d: take its file by PRAGMA graft_import", h.PageSize(), graft.PageSize)
 	case h.Reserved() == checksumBytes:
 		return fmt.Errorf("graft: the database has SQLite's checksums (%d reserved bytes), which graft cannot keep; its own cover every page", checksumBytes)
-	case h.IsWAL():
-		return errors.New("graft: the database is in WAL mode, which graft cannot serve")
 	}
 	return nil
 }

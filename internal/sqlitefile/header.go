@@ -48,6 +48,9 @@ func (h Header) PageCountValid() bool {
 	return h.PageCount() > 0 && h.Counter() == binary.BigEndian.Uint32(h[offValidFor:])
 }
 
+// SetRollback lets a rollback journal serve the database.
+func (h Header) SetRollback() { h[offWrite], h[offRead] = 1, 1 }
+
 // IsWAL tells whether only WAL mode may read or write it.
 func (h Header) IsWAL() bool { return h[offWrite] == 2 || h[offRead] == 2 }
 

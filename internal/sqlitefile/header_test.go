@@ -57,6 +57,14 @@ func TestPageSizeOneIs65536(t *testing.T) {
 	}
 }
 
+func TestSetRollbackEndsWAL(t *testing.T) {
+	h := header()
+	h[18], h[19] = 2, 2
+	if h.SetRollback(); h.IsWAL() || h[17] != header()[17] || h[20] != header()[20] {
+		t.Errorf("the header has % x", h[16:21])
+	}
+}
+
 func TestIsWALLooksAtBothVersions(t *testing.T) {
 	for _, c := range []struct {
 		write, read byte
