@@ -202,3 +202,108 @@ func TestAJournalThatSQLiteKeeps(t *testing.T) {
 		}
 	}
 }
+
+// TestASuperJournalIsForTagsAlone writes a tag and a plain file in one COMMIT,
+// from either side. The plain file of a main database that is a tag could not be
+// rolled back: not after a crash, and not when another database fails.
+func TestASuperJournalIsForTagsAlone(t *testing.T) {
+	dir, path := t.TempDir(), filepath.Join(t.TempDir(), "p.db")
+	db := open(t, "tag=main dir='%s'", dir)
+	db.SetMaxOpenConns(1)
+	db.exec("CREATE TABLE t(a)", "ATTACH "+quote(plainURI(path))+" AS p", "CREATE TABLE p.p(a)", "INSERT INTO p.p VALUES (1)",
+		"ATTACH "+quote(uriOf(dir, "other"))+" AS o", "CREATE TABLE o.o(a)")
+	for _, writes := range [][]string{
+		{"INSERT INTO main.t VALUES (2)", "UPDATE p.p SET a = 2"},
+		{"UPDATE p.p SET a = 2", "INSERT INTO o.o VALUES (2)", "INSERT INTO main.t VALUES (2)"},
+	} {
+		db.exec("BEGIN")
+		db.exec(writes...)
+		wantIs(t, db.fails("COMMIT", path, "not of graft", "ATTACH"), sqlite3.CANTOPEN)
+		db.fails("ROLLBACK", "no transaction")
+	}
+	const content = "SELECT (SELECT count(*) FROM main.t) || (SELECT group_concat(a) FROM p.p) || (SELECT count(*) FROM o.o)"
+	db.want(content, "010")
+	db.exec("BEGIN", "INSERT INTO main.t VALUES (3)", "INSERT INTO o.o VALUES (3)", "COMMIT",
+		"BEGIN", "SELECT * FROM main.t", "UPDATE p.p SET a = 3", "COMMIT")
+	db.want(content, "131")
+	db.exec("DETACH p", "DETACH o")
+
+	plain := openPlain(t, path)
+	plain.SetMaxOpenConns(1)
+	plain.exec("ATTACH "+quote(uriOf(dir, "main"))+" AS g", "BEGIN", "INSERT INTO g.t VALUES (4)", "UPDATE p SET a = 4", "COMMIT")
+	plain.want("SELECT (SELECT sum(a) FROM g.t) || ' ' || a FROM p", "7 4")
+	db.want("SELECT sum(a) FROM t", "7")
+}
+
+// guestOf gives a connection whose main database is in memory, with a tag
+// attached as g.
+func guestOf(t *testing.T, dir, tag string) *database {
+	t.Helper()
+	p, err := sql.Open("sqlite3", "file::memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	p.SetMaxOpenConns(1)
+	db := &database{p, t}
+	db.exec("ATTACH " + quote(uriOf(dir, tag)) + " AS g")
+	return db
+}
+
+// TestALockOfAGuestIsReleased sets EXCLUSIVE before and after ATTACH.
+func TestALockOfAGuestIsReleased(t *testing.T) {
+	dir := t.TempDir()
+	g := open(t, "tag=main dir='%s' _pragma=busy_timeout(0)", dir)
+	g.exec("CREATE TABLE t(a)", "INSERT INTO t VALUES (1)")
+	const count = "SELECT count(*) FROM g.t"
+	p := guestOf(t, dir, "main")
+	p.exec("PRAGMA locking_mode = EXCLUSIVE")
+	p.want(count, "1")
+	g.exec("INSERT INTO t VALUES (2)")
+	p.want(count, "2")
+	p.exec("INSERT INTO g.t VALUES (3)")
+	g.exec("INSERT INTO t VALUES (4)")
+	p.exec("BEGIN", "INSERT INTO g.t VALUES (5)", "PRAGMA locking_mode = EXCLUSIVE", "COMMIT")
+	g.exec("INSERT INTO t VALUES (6)")
+	p.want(count, "6")
+	p.exec("DETACH g", "ATTACH "+quote(uriOf(dir, "main"))+" AS g")
+	p.want(count, "6")
+	g.exec("INSERT INTO t VALUES (7)")
+	p.want(count, "7")
+	p.exec("PRAGMA locking_mode = EXCLUSIVE", "PRAGMA journal_mode = WAL", "INSERT INTO g.t VALUES (8)")
+	g.want("SELECT count(*) || (SELECT integrity_check FROM pragma_integrity_check) FROM t", "8ok")
+}
+
+// TestAGuestHasAJournal fails a statement half-way, with each journal_mode set by
+// the main database before the transaction and in it.
+func TestAGuestHasAJournal(t *testing.T) {
+	for _, mode := range []string{"off", "memory", "wal", "persist"} {
+		for _, when := range []string{"before", "in"} {
+			if when == "in" && mode != "off" && mode != "memory" {
+				continue // as before
+			}
+			t.Run(mode+" "+when, func(t *testing.T) {
+				dir := t.TempDir()
+				g := open(t, "tag=main dir='%s'", dir)
+				g.exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b)", numbers+"INSERT INTO t SELECT i, printf('%.3000c', 'x') FROM n LIMIT 10")
+				p := guestOf(t, dir, "main")
+				set := "PRAGMA journal_mode = " + mode
+				if when == "before" {
+					p.exec(set, "BEGIN IMMEDIATE")
+				} else {
+					p.exec("BEGIN IMMEDIATE", set)
+				}
+				p.fails("UPDATE g.t SET b = printf('%.3000c', 'y'), a = iif(a = 9, 10, a)", "UNIQUE")
+				_, err := p.Exec("COMMIT")
+				if unknown := when == "in" && (mode == "off" || mode == "memory"); unknown {
+					wantIs(t, err, sqlite3.IOERR)
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				g.want("SELECT count(*) FROM t WHERE b LIKE 'x%'", "10")
+				p.exec("UPDATE g.t SET b = 'z'")
+				g.want("SELECT count(*) || (SELECT integrity_check FROM pragma_integrity_check) FROM t WHERE b = 'z'", "10ok")
+			})
+		}
+	}
+}

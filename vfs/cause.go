@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/ncruces/go-sqlite3"
-	sqlite3vfs "github.com/ncruces/go-sqlite3/vfs"
 )
 
 // Cause gives what is behind an error that SQLite has just returned on conn, or
@@ -42,14 +41,7 @@ func files(conn *sqlite3.Conn) iter.Seq[*file] {
 			if schema == "" {
 				return
 			}
-			p, err := conn.FileControl(schema, sqlite3.FCNTL_FILE_POINTER)
-			if err != nil {
-				continue // temp, which has no file
-			}
-			if w, ok := p.(interface{ Unwrap() sqlite3vfs.File }); ok {
-				p = w.Unwrap()
-			}
-			if f, ok := p.(*file); ok && !yield(f) {
+			if f := fileOf(conn, schema); f != nil && !yield(f) {
 				return
 			}
 		}

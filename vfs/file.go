@@ -25,6 +25,8 @@ import (
 //  4. No two Grafts that the connection saw have an equal schema cookie: SQLite
 //     trusts the schema that it has in memory for as long as that stays.
 type file struct {
+	vfs      *graftVFS
+	name     string // as SQLite has it
 	db       *graft.DB
 	graft    *graft.Graft
 	conn     *sqlite3.Conn // nil until SQLite tells
@@ -65,6 +67,8 @@ type file struct {
 	// it: it is handed over again with each Unlock, and with Close.
 	cause     error
 	causeCode sqlite3.ExtendedErrorCode
+
+	guest guest
 
 	foresees bool // there is a bucket to fetch from
 	guide    guide
@@ -114,6 +118,7 @@ func (f *file) withCause() error {
 // Close releases what the connection holds.
 func (f *file) Close() error {
 	_ = f.Unlock(sqlite3vfs.LOCK_NONE)
+	f.vfs.names.add(f.name, -1)
 	if err := f.db.Close(); err != nil {
 		return f.fail(err, sqlite3.IOERR_CLOSE)
 	}
@@ -142,6 +147,9 @@ func (f *file) pages() (src pages, done func()) {
 
 // ReadAt reads what SQLite sees. Bytes past the end are io.EOF.
 func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
+	if f.guest.unasked && f.reader != nil {
+		f.keepNormal()
+	}
 	src, done := f.pages()
 	defer done()
 	for n < len(p) {
@@ -209,6 +217,7 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	}
 	for n := 0; n < len(p); n += graft.PageSize {
 		idx := graft.PageIdx((off+int64(n))/graft.PageSize) + 1
+		f.noteChange(idx)
 		if err := f.writer.Write(idx, f.copyPage(idx, p[n:])); err != nil {
 			return n, f.fail(err, sqlite3.IOERR_WRITE)
 		}

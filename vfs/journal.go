@@ -99,6 +99,7 @@ func (j *journal) WriteAt(p []byte, off int64) (n int, err error) {
 		if err := j.restart(); err != nil {
 			return 0, err
 		}
+		j.file.guest.journaled = true
 	}
 	if len(p) == recordPage && off >= j.size && binary.BigEndian.Uint32(p) == superPage {
 		j.ended = true

@@ -20,7 +20,7 @@ func TestATurnThatIsNotTakenIsGivenBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &file{graft: g}
+	f := &file{vfs: &graftVFS{}, graft: g}
 	for _, locks := range []bool{false, true} {
 		if f.turn, err = g.Writer(ctx); err != nil {
 			t.Fatal(err)

@@ -61,6 +61,12 @@ var pragmas = map[string]pragma{
 // It is called when a statement is prepared, and not again when it runs.
 func (f *file) Pragma(name, value string) (string, error) {
 	switch name {
+	case "journal_mode", "locking_mode":
+		if f.guest.asking {
+			return "", sqlite3.NOTFOUND
+		}
+	}
+	switch name {
 	case "journal_mode":
 		return "delete", nil
 	case "locking_mode":

@@ -45,7 +45,13 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 		}
 		f.writer = w
 	}
+	began := f.lock < sqlite3vfs.LOCK_RESERVED && level >= sqlite3vfs.LOCK_RESERVED
 	f.lock = level
+	if level == sqlite3vfs.LOCK_SHARED {
+		f.keepNormal()
+	} else if began {
+		f.keepJournal()
+	}
 	return nil
 }
 
@@ -110,6 +116,7 @@ func later(a, b uint32) uint32 {
 // Unlock gives up a transaction below RESERVED, with what it has not published,
 // and the Snapshot at NONE.
 func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
+	f.takeRefusal(&f.vfs.refused)
 	if level < sqlite3vfs.LOCK_RESERVED && f.writer != nil {
 		f.writer.Discard()
 		f.forgetUndone()
@@ -152,9 +159,10 @@ func (f *file) publish() (err error) {
 		return err
 	}
 	header := sqlitefile.Header(page[:])
-	if err := checkHeader(header); err != nil {
+	if err := errors.Join(checkHeader(header), f.checkJournal()); err != nil {
 		return err
 	}
+	inWAL := header.IsWAL() // a copy of a database in WAL mode
 	counter, salt := f.counter, f.cookieSalt
 	before, uncut := f.writer.Base(), f.writer.PageCount()
 	defer func() {
@@ -162,7 +170,6 @@ func (f *file) publish() (err error) {
 			before.Close()
 		}
 	}()
-	inWAL := header.IsWAL() // a copy of a database in WAL mode
 	if f.writer.Staged(1) {
 		counter = header.Counter()
 		if salt, err = f.stageFirstPage(page); err != nil {
@@ -223,6 +230,7 @@ func (f *file) publishEmpty(ctx context.Context) error {
 // CommitPhaseTwo ends COMMIT: no database of the transaction can fail now.
 func (f *file) CommitPhaseTwo() error {
 	f.forgetUndone()
+	f.keepNormal()
 	return nil
 }
 
@@ -269,6 +277,7 @@ func (f *file) stageFirstPage(page *graft.Page) (salt uint32, err error) {
 	stored := *page
 	header := sqlitefile.Header(stored[:])
 	header.SetCounter(storedCounter)
+	header.SetRollback()
 	if old == nil {
 		return 0, f.writer.Write(1, &stored) // the first cookie of a Graft is SQLite's
 	}
@@ -277,7 +286,6 @@ func (f *file) stageFirstPage(page *graft.Page) (salt uint32, err error) {
 	if f.reversing && header.Cookie()-salt != published {
 		salt = header.Cookie() - (published + 1)
 	}
-	header.SetRollback()
 	header.SetCookie(header.Cookie() - salt)
 	if sqlitefile.EqualButCounters(old[:], stored[:]) {
 		stored = *old

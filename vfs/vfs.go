@@ -15,7 +15,9 @@
 //
 // Pragmas of graft run when they are prepared, once. A COMMIT of several
 // attached databases is atomic in each of them, and not across them: when a
-// later one fails, the first was published for a moment.
+// later one fails, the first was published for a moment. Where the main database
+// is a tag, a COMMIT cannot write a plain file with others; where it is a plain
+// file it can, and attached tags keep locking_mode NORMAL and a rollback journal.
 //
 // A COMMIT waits for the disk with PRAGMA synchronous = FULL, the default, and
 // EXTRA. With NORMAL and OFF it does not: a killed process loses nothing then, a
@@ -36,6 +38,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 
 	"github.com/ncruces/go-sqlite3"
@@ -57,6 +60,9 @@ type graftVFS struct {
 	// tempDir is the folder for temporary files of the data directory that was
 	// opened last: SQLite does not say which database one is for.
 	tempDir atomic.Pointer[string]
+
+	names   openNames               // of the open databases
+	refused atomic.Pointer[refusal] // the COMMIT that was refused last, until a file of it asks
 }
 
 var _ sqlite3vfs.VFSFilename = (*graftVFS)(nil)
@@ -78,7 +84,7 @@ func (v *graftVFS) Open(name string, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File
 func (v *graftVFS) OpenFilename(name *sqlite3vfs.Filename, flags sqlite3vfs.OpenFlag) (sqlite3vfs.File, sqlite3vfs.OpenFlag, error) {
 	switch {
 	case flags&sqlite3vfs.OPEN_MAIN_DB != 0:
-		f, err := openFile(name, flags&sqlite3vfs.OPEN_READONLY != 0)
+		f, err := v.openFile(name, flags&sqlite3vfs.OPEN_READONLY != 0)
 		if err != nil {
 			return nil, flags, sqlite3vfs.SystemError(err, sqlite3.CANTOPEN)
 		}
@@ -91,6 +97,11 @@ func (v *graftVFS) OpenFilename(name *sqlite3vfs.Filename, flags sqlite3vfs.Open
 			return nil, flags, sqlite3vfs.SystemError(errors.New("graft: journal of no database"), sqlite3.CANTOPEN)
 		}
 		return &journal{file: f, tempFile: tempFile{dir: f.db.TempDir()}}, flags, nil
+	case flags&sqlite3vfs.OPEN_SUPER_JOURNAL != 0:
+		main := name.String()
+		return &superJournal{vfs: v, main: main[:max(strings.LastIndex(main, "-mj"), 0)]}, flags, nil
+	case flags&sqlite3vfs.OPEN_WAL != 0:
+		return nil, flags, sqlite3vfs.SystemError(errors.New("graft: a database of graft has no WAL"), sqlite3.CANTOPEN)
 	}
 	return v.Open("", flags)
 }
@@ -105,7 +116,7 @@ func (*graftVFS) Access(string, sqlite3vfs.AccessFlag) (bool, error) { return fa
 // FullPathname takes names as they are: a Tag is no path.
 func (*graftVFS) FullPathname(name string) (string, error) { return name, nil }
 
-func openFile(name *sqlite3vfs.Filename, readOnly bool) (_ *file, err error) {
+func (v *graftVFS) openFile(name *sqlite3vfs.Filename, readOnly bool) (_ *file, err error) {
 	values := name.URIParameters()
 	if !values.Has("vfs") {
 		// ATTACH and VACUUM INTO without a URI come here from connections of
@@ -139,7 +150,8 @@ func openFile(name *sqlite3vfs.Filename, readOnly bool) (_ *file, err error) {
 		return nil, noTagError(config.Tag, db)
 	}
 	start := rand.Uint32()
-	return &file{db: db, graft: g, readOnly: readOnly, counter: start, highest: start, foresees: db.HasRemote(), stats: fileStats{budget: config.Budget}}, nil
+	v.names.add(name.String(), 1)
+	return &file{vfs: v, name: name.String(), db: db, graft: g, readOnly: readOnly, counter: start, highest: start, foresees: db.HasRemote(), stats: fileStats{budget: config.Budget}}, nil
 }
 
 // Config is what a data source name says. Its URI method gives the name under
