@@ -165,7 +165,7 @@ func (f *file) autocommits() bool { return f.conn == nil || f.conn.GetAutocommit
 func (f *file) isOpen() bool { return f.conn != nil && f.conn.Limit(sqlite3.LIMIT_LENGTH, -1) > 0 }
 
 // inTransaction tells whether the connection has a transaction open, on this
-// database or another one.
+// database or another one. While it is being opened it has none.
 func (f *file) inTransaction() bool {
-	return f.lock != sqlite3vfs.LOCK_NONE || !f.autocommits()
+	return f.lock != sqlite3vfs.LOCK_NONE || !f.autocommits() && f.isOpen()
 }
