@@ -63,6 +63,8 @@ race:
 wasm2go:
 	$(GO) vet -modfile=go.wasm2go.mod $(WASM2GO) ./...
 	$(GO) test -modfile=go.wasm2go.mod $(WASM2GO) $$($(GO) list -test -f '$(RUNS_SQLITE)' ./... | sort -u)
+	@if out=$$($(GO) vet -modfile=go.wasm2go.mod ./vfs 2>&1); then echo "the newer go-sqlite3 builds without the tag"; exit 1; fi; \
+	case "$$out" in *build_with_tag_graft_wasm2go*) ;; *) echo "without the tag, it is not said to use it: $$out"; exit 1;; esac
 	$(GO) -C internal/wasm2go test $(WASM2GO) ./...
 
 # Buckets over bad lines.
