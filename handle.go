@@ -10,9 +10,10 @@ import (
 // Graft is the database that a Tag names. It follows its Tag: after a Clone the
 // same handle shows the clone. All methods are safe for concurrent use.
 type Graft struct {
-	dir  *directory
-	tag  string
-	head atomic.Pointer[snapshot.Head]
+	dir    *directory
+	tag    string
+	head   atomic.Pointer[snapshot.Head]
+	backup atomic.Pointer[backup] // nil: there is none to use again
 }
 
 // Tag is the name of the Graft.

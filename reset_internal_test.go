@@ -31,18 +31,14 @@ func TestResetBacksUpTheGraftThatItResets(t *testing.T) {
 		t.Fatal(err)
 	}
 	write("another")
-	tag, err := g.backUp(ctx, head, head.State().LocalHead)
-	if err != nil {
-		t.Fatal(err)
-	}
-	backup, err := db.Graft(ctx, tag)
+	backup, err := g.backUp(ctx, head, head.State().LocalHead)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = backup.View(func(r *Reader) error {
 		page, err := r.Page(ctx, 1)
 		if err == nil && !strings.HasPrefix(string(page[:]), "mine\x00") {
-			t.Errorf("%q has %q", tag, page[:8])
+			t.Errorf("%q has %q", backup.Tag(), page[:8])
 		}
 		return err
 	})

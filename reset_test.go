@@ -1,9 +1,14 @@
 package graft_test
 
 import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
 	"testing"
 
 	"graft"
+	"graft/internal/faultbucket"
 )
 
 func TestResetKeepsWhatWasNotPushed(t *testing.T) {
@@ -78,4 +83,72 @@ func TestHydratedGraftNeedsNoBucket(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// backups gives the Tags of what resets kept.
+func backups(t *testing.T, db *graft.DB) (tags []string) {
+	t.Helper()
+	all, err := db.Tags(ctx)
+	must(t, err)
+	for _, tag := range all {
+		if strings.Contains(tag.Name, "-before-reset-") {
+			tags = append(tags, tag.Name)
+		}
+	}
+	return tags
+}
+
+// Resets that fail leave nothing, or one fork that the next one takes.
+func TestResetsThatFailLeaveNoForks(t *testing.T) {
+	bucket, opts := newBucket(t)
+	db := openDB(t, t.TempDir(), opts)
+	g := graftOf(t, db, "main")
+	write(t, g, "base")
+	push(t, g)
+	write(t, g, "mine")
+	away := errors.New("the bucket is away")
+	bucket.Fail(func(faultbucket.Request) error { return away }, nil)
+	_, _, err := g.Reset(ctx)
+	wantError(t, "reset on a bad line", err, away)
+	_, err = g.Push(ctx)
+	wantError(t, "push", err, away)
+	for range 2 {
+		_, _, err = g.Reset(ctx)
+		wantError(t, "reset with a push in doubt", err, graft.ErrPending)
+		wantError(t, "reset with a push in doubt", err, away)
+	}
+	if got := backups(t, db); got != nil {
+		t.Errorf("there are %q", got)
+	}
+	bucket.Fail(nil, nil)
+	push(t, g)
+	write(t, g, "more")
+
+	giveUp, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w, err := g.Writer(ctx) // for which the reset waits once it has kept that
+	must(t, err)
+	done := make(chan error)
+	go func() {
+		_, _, err := g.Reset(giveUp)
+		done <- err
+	}()
+	for backups(t, db) == nil {
+		runtime.Gosched()
+	}
+	cancel()
+	wantError(t, "reset that is cancelled", <-done, context.Canceled)
+	w.Discard()
+	_, kept, err := g.Reset(ctx)
+	must(t, err)
+	if got := backups(t, db); len(got) != 1 || got[0] != kept {
+		t.Errorf("there are %q, kept is %q", got, kept)
+	}
+
+	write(t, g, "other") // of another LSN
+	_, second, err := g.Reset(ctx)
+	must(t, err)
+	if second == kept || read(t, graftOf(t, db, kept)) != "more" || read(t, graftOf(t, db, second)) != "other" {
+		t.Errorf("kept %q, then %q", kept, second)
+	}
 }

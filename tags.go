@@ -313,34 +313,63 @@ func (g *Graft) forkOnto(ctx context.Context, choose func(old *snapshot.Head) (s
 // commits are not pushed: these are kept in a new Graft, whose Tag it gives, or ""
 // when there are none. So a divergence can be left behind and looked at later. It
 // fetches no page, and waits for the open Writer. ErrPending tells that a push has
-// no known outcome; nothing changed then but for the new Graft.
+// no known outcome; nothing changed then.
 func (g *Graft) Reset(ctx context.Context) (Pulled, string, error) {
 	for {
-		head := g.head.Load()
-		st, backup := head.State(), ""
-		if n := st.Unpushed(); !n.IsZero() {
-			var err error
-			if backup, err = g.backUp(ctx, head, n.Last); err != nil {
-				return Pulled{}, "", fmt.Errorf("reset: %w", err)
+		head, backup := g.head.Load(), ""
+		moved, err := g.dir.remote.Reset(ctx, head, func(ctx context.Context, st snapshot.State) (err error) {
+			if !st.Unpushed().IsZero() {
+				backup, err = g.keepBackup(ctx, head, st)
 			}
-		}
-		moved, err := g.dir.remote.Reset(ctx, head, st.LocalHead)
+			return err
+		})
 		if errors.Is(err, ErrStale) {
 			continue // committed to since: what was kept lacks that
+		}
+		if err == nil {
+			g.backup.Store(nil)
 		}
 		return moved, backup, err
 	}
 }
 
-// backUp forks the Graft under a Tag that says of which local LSN it is.
-func (g *Graft) backUp(ctx context.Context, head *snapshot.Head, at LSN) (tag string, err error) {
+// backup is a fork that a reset made which then failed.
+type backup struct {
+	tag         string
+	of, fork    *snapshot.Head
+	at, version uint64 // their content versions
+}
+
+// keepBackup gives the Tag of a fork of the Graft of head, which is in state st: that
+// of a reset that failed, if both are still what they were then.
+func (g *Graft) keepBackup(ctx context.Context, head *snapshot.Head, st snapshot.State) (string, error) {
+	if b := g.backup.Load(); b != nil && b.of == head && b.at == st.Snapshot.Version() {
+		named, err := g.dir.Graft(ctx, b.tag)
+		if err != nil {
+			return "", err
+		}
+		if named.head.Load() == b.fork && b.fork.State().Snapshot.Version() == b.version {
+			return b.tag, nil
+		}
+	}
+	to, err := g.backUp(ctx, head, st.LocalHead)
+	if err != nil {
+		return "", err
+	}
+	fork := to.head.Load()
+	g.backup.Store(&backup{tag: to.tag, of: head, fork: fork, at: st.Snapshot.Version(), version: fork.State().Snapshot.Version()})
+	return to.tag, nil
+}
+
+// backUp forks the Graft of head under a Tag that says of which local LSN it is.
+func (g *Graft) backUp(ctx context.Context, head *snapshot.Head, at LSN) (to *Graft, err error) {
 	for n := 1; ; n++ {
-		tag = fmt.Sprintf("%s-before-reset-%d", g.tag, at)
+		tag := fmt.Sprintf("%s-before-reset-%d", g.tag, at)
 		if n > 1 {
 			tag = fmt.Sprintf("%s-%d", tag, n)
 		}
-		if _, err = g.forkHead(ctx, head, tag); !errors.Is(err, ErrTagExists) {
-			return tag, err
+		if to, err = g.forkHead(ctx, head, tag); !errors.Is(err, ErrTagExists) {
+			return to, err
 		}
 	}
 }

@@ -137,13 +137,17 @@ func (r *Remote) fetched(rv *remoteVolume, begin seen, got Fetched, rec volume.R
 	return got, nil
 }
 
-// checkParent tells whether c follows the commit before it, which is known.
+// checkParent tells whether c follows the commit before it, which is known. Where the
+// bucket does not have that any more, c is of another history.
 func (r *Remote) checkParent(ctx context.Context, c *volume.Commit) error {
 	if c.LSN == 1 {
 		return nil // it has none, or one in another Volume
 	}
 	parent, err := r.parentHash(ctx, c.Volume, c.LSN-1)
-	if err == nil && c.Parent != parent {
+	if err != nil || c.Parent == parent {
+		return err
+	}
+	if err = r.verify(ctx, c.Volume, c.LSN-1); err == nil {
 		err = &volume.Error{Op: "fetch commit", Volume: c.Volume, LSN: c.LSN, Key: volume.CommitKey(c.Volume, c.LSN),
 			Err: fmt.Errorf("%w: its parent is %s, not %s", volume.ErrCorrupt, c.Parent, parent)}
 	}

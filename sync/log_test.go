@@ -59,7 +59,7 @@ func TestAResetKeepsWhatItMovesToFromASweep(t *testing.T) {
 	}, nil)
 	done := make(chan error)
 	go func() {
-		_, err := b.remote.Reset(t.Context(), b.head, 0)
+		_, err := b.remote.Reset(t.Context(), b.head, nil)
 		done <- err
 	}()
 	<-fetching

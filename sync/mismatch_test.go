@@ -1,6 +1,8 @@
 package sync_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -11,6 +13,7 @@ import (
 	"gocloud.dev/blob"
 
 	"graft/internal/faultbucket"
+	"graft/snapshot"
 	graftsync "graft/sync"
 	"graft/volume"
 )
@@ -352,13 +355,70 @@ func TestABackupOfADataDirectoryIsBehind(t *testing.T) {
 	a.wantContent("goes on")
 }
 
-func TestAPullOfAFetchedCommitThatIsGoneIsRefused(t *testing.T) {
-	bucket, a, b := newPair(t, "base")
-	a.commit("two", 1)
-	a.must(a.push())
-	_, err := b.remote.Fetch(t.Context(), b.head)
-	b.must(err)
-	bucket.SetObject(volume.CommitKey(a.head.State().Remote, 2), nil)
-	b.wantError(b.pull(), graftsync.ErrRemoteMismatch)
-	b.wantContent("base")
+// What an earlier fetch found may be gone since: nothing moves to it.
+func TestAFetchedCommitThatIsGoneIsRefused(t *testing.T) {
+	ctx := t.Context()
+	for op, do := range map[string]func(b *machine) error{
+		"pull": (*machine).pull,
+		"reset": func(b *machine) error {
+			b.commit("mine", 1)
+			_, err := b.remote.Reset(ctx, b.head, func(context.Context, snapshot.State) error {
+				t.Error("a reset that is refused kept something")
+				return nil
+			})
+			return err
+		},
+		"clone": func(b *machine) error {
+			_, err := b.remote.Clone(ctx, b.head.State().Remote)
+			return err
+		},
+	} {
+		for how, lose := range losses {
+			t.Run(op+"/"+how, func(t *testing.T) {
+				bucket, a, b := newPair(t, "base")
+				a.commit("two", 1)
+				a.must(a.push())
+				_, err := b.remote.Fetch(ctx, b.head)
+				b.must(err)
+				before, err := b.store.Grafts()
+				b.must(err)
+				lose(bucket, a.head.State().Remote)
+				b.wantError(do(b), graftsync.ErrRemoteMismatch)
+				if op == "reset" {
+					b.wantContent("mine")
+				} else {
+					b.wantContent("base")
+				}
+				after, err := b.store.Grafts()
+				b.must(err)
+				if len(after) != len(before) || b.head.State().SyncPoint.Remote != 1 {
+					t.Errorf("%d Grafts after %d, at %+v", len(after), len(before), b.head.State().SyncPoint)
+				}
+			})
+		}
+	}
+}
+
+// A bucket that was rolled back, and that others went on with, is not a damaged one.
+func TestABucketThatWentOnFromAnOlderStateIsRefused(t *testing.T) {
+	for _, more := range []int{2, 5} { // read one by one, and with a jump
+		bucket, a, b := newPair(t, "base")
+		a.commit("two", 1)
+		a.must(a.push())
+		losses["rolled back"](bucket, a.head.State().Remote)
+		for i := range more {
+			b.commit(fmt.Sprint("v", i), 1)
+			b.must(b.push())
+		}
+		for range 2 {
+			err := a.pull()
+			a.wantError(err, graftsync.ErrRemoteMismatch)
+			if errors.Is(err, volume.ErrCorrupt) {
+				t.Errorf("it is called damaged: %v", err)
+			}
+			a.wantContent("two")
+			a.wantStatus("2 r2")
+			a.reopen(bucket)
+		}
+	}
 }

@@ -166,7 +166,7 @@ func TestProgressOfEachOperation(t *testing.T) {
 			func(ctx context.Context, m *machine) error { _, err := m.remote.Pull(ctx, m.head); return err }, 0},
 		"reset": {"reset", func(m, o *machine) { o.commit("y", 1); o.must(o.push()); m.commit("z", 1) },
 			func(ctx context.Context, m *machine) error {
-				_, err := m.remote.Reset(ctx, m.head, m.head.State().LocalHead)
+				_, err := m.remote.Reset(ctx, m.head, nil)
 				return err
 			}, 0},
 		"clone": {"clone", func(*machine, *machine) {},

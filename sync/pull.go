@@ -91,6 +91,16 @@ func (r *Remote) proveHead(ctx context.Context, v volume.VolumeID, head volume.L
 	return err
 }
 
+// proveSince verifies the newest commit of v that the store has, unless the bucket was
+// seen to have it since somebody asked.
+func (r *Remote) proveSince(ctx context.Context, v volume.VolumeID, head volume.LSN, asked turn) error {
+	seen, err := r.seenSince(ctx, v, asked)
+	if err != nil || seen {
+		return err
+	}
+	return r.proveHead(ctx, v, head)
+}
+
 // divergence says how far both sides are apart.
 func divergence(op string, h *snapshot.Head, remote volume.LSN) error {
 	st := h.State()
@@ -148,12 +158,16 @@ func (r *Remote) clone(ctx context.Context, local, v volume.VolumeID) (g volume.
 	warm, giveUp := r.startWarm(ctx, v)
 	defer giveUp()
 	defer r.prepareStore()()
+	asked := r.turn()
 	got, err := r.findVolume(ctx, v)
 	if err != nil {
 		return volume.GraftState{}, fmt.Errorf("clone: %w", err)
 	}
 	if got.Head == 0 {
 		return volume.GraftState{}, &volume.Error{Op: "clone", Volume: v, Err: ErrNoVolume}
+	}
+	if err := r.proveSince(ctx, v, got.Head, asked); err != nil { // it may be known from before
+		return volume.GraftState{}, fmt.Errorf("clone: %w", err)
 	}
 	base, err := r.parentHash(ctx, v, got.Head)
 	if err != nil {

@@ -213,10 +213,13 @@ func TestResetLeavesADivergenceBehind(t *testing.T) {
 	a.commit("mine", 1)
 	a.wantError(a.push(), snapshot.ErrDiverged)
 	ctx := context.Background()
-	_, err := a.remote.Reset(ctx, a.head, a.head.State().LocalHead-1)
+	_, err := a.remote.Reset(ctx, a.head, func(context.Context, snapshot.State) error {
+		a.commit("later", 1)
+		return nil
+	})
 	a.wantError(err, snapshot.ErrStale)
-	a.wantContent("mine")
-	moved, err := a.remote.Reset(ctx, a.head, a.head.State().LocalHead)
+	a.wantContent("later")
+	moved, err := a.remote.Reset(ctx, a.head, nil)
 	a.must(err)
 	if moved.To != 2 {
 		t.Errorf("moved to %d", moved.To)
