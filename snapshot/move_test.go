@@ -233,3 +233,23 @@ func TestAdvanceKeepsNoWriterWaitingForASync(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A move from outside does not pass an open Writer, although nothing syncs.
+func TestTryAdvancePassesNoWriter(t *testing.T) {
+	g := newGraft(t)
+	g.update(t, func(w *Writer) { write(t, w, 1, 1, 1) })
+	adopt(t, g)
+	g.putRemote(t, 2, volume.Commit{PageCount: 1, Kept: 1, Segments: pages(1, 1)}, 2)
+	before := g.head.State()
+	w := g.writer(t)
+	if err := g.head.TryAdvance(context.Background(), 2); !errors.Is(err, ErrBusy) {
+		t.Errorf("beside a writer: %v, want ErrBusy", err)
+	}
+	if after := g.head.State(); after.SyncPoint != before.SyncPoint || after.Snapshot != before.Snapshot {
+		t.Errorf("beside a writer it moved to %+v", after.SyncPoint)
+	}
+	w.Discard()
+	if err := g.head.TryAdvance(context.Background(), 2); err != nil || g.head.State().SyncPoint.Remote != 2 {
+		t.Errorf("%v, at %+v", err, g.head.State().SyncPoint)
+	}
+}

@@ -187,12 +187,36 @@ func TestCloneOfNothing(t *testing.T) {
 }
 
 func TestPullWaitsForTheWriter(t *testing.T) {
-	_, a, b := newPair(t, "one")
+	bucket, a, b := newPair(t, "one")
 	b.commit("two", 1)
 	b.must(b.push())
+	remote := a.head.State().Remote
 
 	w, err := a.head.Writer(context.Background())
 	a.must(err)
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	bucket.Fail(func(r faultbucket.Request) error {
+		if r.Key == volume.CommitKey(remote, 3) { // its last request
+			go func() {
+				fetched, err := a.head.LockSync(context.Background())
+				if err == nil {
+					fetched()
+				}
+				giveUp()
+			}()
+		}
+		return nil
+	}, nil)
+	_, err = a.remote.Pull(ctx, a.head)
+	a.wantError(err, context.Canceled)
+	if head, err := a.store.Head(remote); head != 2 || err != nil {
+		t.Errorf("fetched up to %d, %v", head, err)
+	}
+	a.wantStatus("1 r1+1")
+	a.wantContent("one")
+	bucket.Fail(nil, nil)
+
 	done := make(chan error)
 	go func() { done <- a.pull() }()
 	a.must(w.Write(1, pageOf("mine", 1)))
@@ -201,6 +225,25 @@ func TestPullWaitsForTheWriter(t *testing.T) {
 	w.Discard()
 	a.wantError(<-done, graftsync.ErrDiverged)
 	a.wantContent("mine")
+}
+
+// Autosync leaves a Graft alone at a tick at which somebody writes.
+func TestATickPassesNoWriter(t *testing.T) {
+	_, a, b := newPair(t, "one")
+	b.commit("two", 1)
+	b.must(b.push())
+	w, err := a.head.Writer(context.Background())
+	a.must(err)
+	a.must(a.remote.SyncTick(t.Context(), a.head))
+	a.wantStatus("1 r1+1")
+	a.wantContent("one")
+	a.must(w.Write(1, pageOf("mine", 1)))
+	if _, err := w.Commit(context.Background()); err != nil {
+		t.Errorf("who writes is disturbed: %v", err)
+	}
+	w.Discard()
+	a.wantContent("mine")
+	a.wantError(a.push(), graftsync.ErrDiverged)
 }
 
 func TestAPushDoesNotDisturbAnOpenWriter(t *testing.T) {
