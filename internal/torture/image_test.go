@@ -205,11 +205,17 @@ func (i image) cut(r *rand.Rand, durable uint64) (lost int) {
 	if newest <= durable {
 		return 0
 	}
-	from := durable + 1 + r.Uint64N(newest-durable)
+	return i.cutFrom(r, durable+1+r.Uint64N(newest-durable))
+}
+
+// cutFrom takes redo record from and, as r draws, others after it. It gives how many
+// are lost.
+func (i image) cutFrom(r *rand.Rand, from uint64) (lost int) {
+	newest, _ := i.newest()
 	for _, rec := range i.records() {
 		if seq := rec.seq(); seq == from || seq > from && r.IntN(2) == 0 {
 			clear(rec)
 		}
 	}
-	return int(newest - from + 1)
+	return int(newest + 1 - min(from, newest+1))
 }
