@@ -22,7 +22,7 @@ VERSITY        = github.com/versity/versitygw/cmd/versitygw@v1.8.0
 GCS            = github.com/fsouza/fake-gcs-server@v1.56.1
 AZURITE        = azurite@3.37.0
 
-.PHONY: check format vet staticcheck tidy test race wasm2go toxic orm fuzz bench bench-compare cross platforms platforms-tests platforms-exchange platforms-smoke servers servers-clouds generate generated rename
+.PHONY: check format vet staticcheck tidy test race torture wasm2go toxic orm fuzz bench bench-compare cross platforms platforms-tests platforms-exchange platforms-smoke servers servers-clouds generate generated rename
 
 check: format vet staticcheck tidy cross test race wasm2go toxic orm fuzz bench generated
 
@@ -58,6 +58,14 @@ test:
 # fifth of its checks.
 race:
 	$(GO) test -race -short -shuffle=on $$($(GO) list ./... | grep -vx -e '.*/volume' -e '.*/internal/syncmodel')
+
+# Machines race for long, among faults; it prints seeds and figures.
+#	make torture ROUNDS=3000 SEED=1
+ROUNDS ?= 3000
+SEED   ?= 0
+
+torture:
+	$(GO) test -race -count=1 -timeout 0 -v ./internal/torture -run 'TestRace|TestBank' -torture.rounds=$(ROUNDS) -torture.seed=$(SEED)
 
 # Whatever runs SQLite on the other engine, and programs that are built for it (docs/adr/0014). For all else it is the same code.
 wasm2go:

@@ -36,6 +36,9 @@ const (
 	listPages = 256
 	restPage  = listPage + listPages // the first of the rest
 	restPages = 40
+
+	// manyPages are more than a push puts into its commit: it uploads a Segment.
+	manyPages = 65
 )
 
 // pager reads pages. Those that were never written are zeros.
@@ -95,7 +98,8 @@ func transact(ctx context.Context, e editor, id opID) (before, after state, err 
 	return before, after, changeRest(e, id)
 }
 
-// changeRest writes pages of the rest, or cuts it off, and may let it grow.
+// changeRest writes pages of the rest, now and then many of them, or cuts it off, and
+// may let it grow.
 func changeRest(e editor, id opID) error {
 	dice := sha256.Sum256(binary.LittleEndian.AppendUint64(nil, uint64(id)))
 	page := func(i int) graft.PageIdx { return graft.PageIdx(restPage + int(dice[i])%restPages) }
@@ -116,15 +120,24 @@ func changeRest(e editor, id opID) error {
 			}
 		}
 	}
+	if dice[20]%8 > 0 {
+		return nil
+	}
+	for i := range graft.PageIdx(manyPages + int(dice[21])%86) {
+		if err := e.Write(page(22)+i, filled(id, page(22)+i)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // filled gives page p as transaction id writes it.
 func filled(id opID, p graft.PageIdx) *graft.Page {
 	page := new(graft.Page)
-	for i := 0; i < len(page); i += 16 {
-		binary.LittleEndian.PutUint64(page[i:], uint64(id))
-		binary.LittleEndian.PutUint64(page[i+8:], uint64(p))
+	binary.LittleEndian.PutUint64(page[0:], uint64(id))
+	binary.LittleEndian.PutUint64(page[8:], uint64(p))
+	for n := 16; n < len(page); n *= 2 {
+		copy(page[n:], page[:n])
 	}
 	return page
 }

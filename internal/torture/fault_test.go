@@ -36,6 +36,10 @@ var faultWeights = []struct {
 	}},
 }
 
+// sureFaults strike the puts of those numbers in the life of each machine, so that the
+// shortest run has them.
+var sureFaults = map[int]string{3: "late", 5: "answer lost", 7: "killed in a request"}
+
 func fated(f faultbucket.Fate) func(*machine) faultbucket.Fate {
 	return func(*machine) faultbucket.Fate { return f }
 }
@@ -81,20 +85,26 @@ func (m *machine) draw(r faultbucket.Request) (fate faultbucket.Fate, deliver fu
 		m.mu.struck = true
 		return faultbucket.Lost, deliver, during
 	}
-	if m.mu.dice.IntN(100) < faultPercent {
-		fate = m.strikeLocked(r)
+	sure := ""
+	if r.Op == "put" {
+		m.mu.puts++
+		sure = sureFaults[m.mu.puts]
+	}
+	if sure != "" || m.mu.dice.IntN(100) < faultPercent {
+		fate = m.strikeLocked(r, sure)
 	}
 	return fate, deliver, during
 }
 
-func (m *machine) strikeLocked(r faultbucket.Request) faultbucket.Fate {
+// strikeLocked lets a fault strike: the one that is sure, or one that is drawn.
+func (m *machine) strikeLocked(r faultbucket.Request, sure string) faultbucket.Fate {
 	sum := 0
 	for _, f := range faultWeights {
 		sum += f.weight
 	}
 	n := m.mu.dice.IntN(sum)
 	for _, f := range faultWeights {
-		if n -= f.weight; n < 0 {
+		if n -= f.weight; f.name == sure || sure == "" && n < 0 {
 			m.w.count(f.name)
 			if r.Op == "put" {
 				m.w.count(f.name + " (put)")

@@ -48,6 +48,7 @@ type machine struct {
 		sync.Mutex
 		dice    *rand.Rand // of the faults
 		faults  bool
+		puts    int  // so far
 		away    int  // so many requests more are lost
 		dead    bool // the image was taken; the process is no more
 		cut     bool

@@ -3,6 +3,9 @@ package torture
 import (
 	"fmt"
 	"testing"
+
+	"graft"
+	"graft/volume"
 )
 
 // Machines that race on one remote Volume lose no push that was acknowledged,
@@ -13,9 +16,18 @@ func TestRace(t *testing.T) {
 			w := newWorld(t)
 			all := w.newReplicas(machines, func() workload { return pageWork{} })
 			w.race(all, rounds(short))
-			w.finish(all, pageWork{})
+			w.finish(all, pageWork{}, raceCounts(rounds(short))...)
 		})
 	}
+}
+
+// raceCounts are what happens in every race of so many rounds.
+func raceCounts(rounds int) []string {
+	counts := []string{"segment landed", "checkpoint landed", "late (put)", "answer lost (put)", "killed in a request", "late put delivered"}
+	if rounds < 1000 {
+		return counts
+	}
+	return append(counts, "power cut that loses", "power cut in a request (put)", "torn", "cancelled (put)", "sent twice (put)", "bucket away (put)")
 }
 
 // newReplicas gives machines that have cloned one remote Volume, which the first
@@ -76,8 +88,9 @@ func (m *machine) round() {
 	}
 }
 
-// finish ends all faults, lets every late put happen, and checks everything.
-func (w *world) finish(all []*machine, work workload) {
+// finish ends all faults, lets every late put happen, checks everything, and wants
+// each of counts to have happened.
+func (w *world) finish(all []*machine, work workload, counts ...string) {
 	w.t.Helper()
 	for _, m := range all {
 		m.setFaults(false)
@@ -94,7 +107,7 @@ func (w *world) finish(all []*machine, work workload) {
 	}
 	w.checkReplicas(append(all, fresh))
 	w.checkWorld()
-	w.wantCounts("push", "push diverged")
+	w.wantCounts(append([]string{"push", "push diverged"}, counts...)...)
 }
 
 // checkReplicas wants all machines to have the same pages, which are what the
@@ -143,5 +156,27 @@ func (w *world) checkWorld() {
 	if err != nil {
 		w.t.Error(err)
 	}
+	w.countObjects(head)
 	w.t.Logf("%d commits in the remote volume, %d pushes acknowledged, %d operations in the history", head, len(w.mu.acks), len(w.mu.history))
+}
+
+// countObjects counts what the commits of the remote Volume name, up to one. The
+// caller holds the lock.
+func (w *world) countObjects(head graft.LSN) {
+	w.t.Helper()
+	for l := graft.LSN(1); l <= head; l++ {
+		rec, err := volume.DecodeCommit(w.bucket.Object(volume.CommitKey(w.remote, l)))
+		if err != nil {
+			w.t.Error(err) // the audit passed it
+			return
+		}
+		for _, seg := range rec.Commit.Segments {
+			if !seg.Inline {
+				w.mu.counts["segment landed"]++
+			}
+		}
+		if rec.Commit.OwnCheckpoint() {
+			w.mu.counts["checkpoint landed"]++
+		}
+	}
 }
