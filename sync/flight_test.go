@@ -121,3 +121,37 @@ func TestASharedRequestIsOfWhoMadeIt(t *testing.T) {
 		}
 	})
 }
+
+// Readers of one frame who come while it is under way make one request.
+func TestReadersOfOneFrameShareOneRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFlights[string, int]()
+		defer fs.close()
+		requests := 0
+		arrive := make(chan struct{})
+		got := make(chan int)
+		for range 8 {
+			go func() {
+				n, err := fs.do(t.Context(), "a", func(context.Context) (int, error) {
+					requests++
+					<-arrive
+					return 7, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				got <- n
+			}()
+		}
+		synctest.Wait() // all eight wait
+		close(arrive)
+		for range 8 {
+			if n := <-got; n != 7 {
+				t.Errorf("got %d", n)
+			}
+		}
+		if requests != 1 {
+			t.Errorf("there were %d requests", requests)
+		}
+	})
+}
