@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -336,10 +337,11 @@ func (q *coldQuery) runLarge(ctx context.Context, e *env) ([]row, error) {
 }
 
 // moreRow judges by how much the median of the large network's requests is above
-// that of the other's; 0 if it is not.
+// that of the other's; 0 if it is not. It is one figure of all rounds, given for each.
 func moreRow(name string, large, other series) row {
 	more := max(large.median()-other.median(), 0)
-	return row{Name: name, Graft: large, Reference: other, Against: "165 MB", Figure: one(requests, more), Target: coldMoreTarget}
+	figure := series{Unit: requests, Samples: slices.Repeat([]float64{more}, min(len(large.Samples), len(other.Samples)))}
+	return row{Name: name, Graft: large, Reference: other, Against: "165 MB", Figure: figure, Target: coldMoreTarget}
 }
 
 // runPushed compares the network after small pushes with one that has the same

@@ -40,17 +40,20 @@ const (
 	even     rank = "even"
 	worse    rank = "worse"
 	unranked rank = "too noisy to rank"
+	unknown  rank = tooFew
 )
 
 // ranked holds graft's figures to those of a peer. The ratio is graft's over the
 // peer's: below 1 graft is better. They are too noisy when the middle half of the
 // ratios, round by round, has both sides of 1 in it by more than the slack; a
 // single round that went wrong does not make them so. And when the medians say the
-// contrary of the ratios.
+// contrary of the ratios. What has fewer than minRounds in common is not ranked.
 func ranked(graft, peer series) (r rank, ratio float64) {
 	ratios := over(graft, peer)
 	ratio = ratios.median()
 	switch low, high := ratios.quantile(0.25), ratios.quantile(0.75); {
+	case len(ratios.Samples) < minRounds:
+		return unknown, ratio
 	case peer.median() == 0 && graft.median() == 0:
 		return even, 1
 	case graft.Unit == cores && max(graft.median(), peer.median()) < idleCores:
@@ -72,9 +75,49 @@ func ranked(graft, peer series) (r rank, ratio float64) {
 // idleCores is so little of a processor that less is no better.
 const idleCores = 0.01
 
+// common is the comparison by the rounds that all took part in, so that a cell, its
+// ratio and its mark in a plot are of the same rounds. Who took part in fewer than
+// minRounds is not ranked and keeps others from nothing.
+func (c comparison) common() comparison {
+	standings := slices.Clone(c.Standings)
+	for metric := range c.metrics() {
+		rounds := math.MaxInt
+		for _, s := range standings {
+			if n := s.rounds(metric); n >= minRounds {
+				rounds = min(rounds, n)
+			}
+		}
+		for i, s := range standings {
+			if n := s.rounds(metric); n > rounds {
+				standings[i].Figures = slices.Clone(s.Figures)
+				standings[i].Figures[metric].Samples = s.Figures[metric].Samples[:rounds]
+			}
+		}
+	}
+	c.Standings = standings
+	return c
+}
+
+// metrics is how many there are.
+func (c comparison) metrics() int {
+	if len(c.Standings) == 0 {
+		return 0
+	}
+	return len(c.Standings[0].Figures)
+}
+
+// rounds is how many samples there are of a metric.
+func (s standing) rounds(metric int) int {
+	if metric >= len(s.Figures) {
+		return 0
+	}
+	return len(s.Figures[metric].Samples)
+}
+
 // loss is a metric in which peers do better than graft.
 type loss struct {
 	workload, metric string
+	system           string // graft, on one of its engines
 	graft            series
 	peers            []winner // most first
 }
@@ -84,35 +127,52 @@ type winner struct {
 	system string
 	figure series
 	ratio  float64 // graft's over the peer's
+	why    rank    // it may do better
 }
 
 // most is by how much graft loses to the best of them.
 func (l loss) most() float64 { return l.peers[0].ratio }
 
-// losses gives what graft loses, and what is too noisy to say.
+// losses gives what graft loses, and what cannot be said. On each of its engines it
+// is held to peers: on the default one to all, on the other one to those of that engine.
 func (c comparison) losses() (lost, unclear []loss) {
-	if len(c.Standings) == 0 {
-		return nil, nil
+	c = c.common()
+	for i, graft := range c.Standings {
+		var peers []standing
+		switch {
+		case i == 0:
+			peers = slices.DeleteFunc(slices.Clone(c.Standings), standing.isGraft)
+		case graft.System == subjectName+onWasm2go:
+			other := func(s standing) bool { return s.isGraft() || !strings.HasPrefix(s.System, wasm2goProgram) }
+			peers = slices.DeleteFunc(slices.Clone(c.Standings), other)
+		}
+		l, u := graft.lossesTo(peers, c.Name)
+		lost, unclear = append(lost, l...), append(unclear, u...)
 	}
-	for i, f := range c.Standings[0].Figures {
-		var better, noisy []winner
-		for _, peer := range c.Standings[1:] {
-			if i >= len(peer.Figures) || peer.isGraft() {
+	return lost, unclear
+}
+
+// lossesTo gives what graft loses to peers in a workload, and what cannot be said.
+func (s standing) lossesTo(peers []standing, workload string) (lost, unclear []loss) {
+	for i, f := range s.Figures {
+		var above, dim []winner
+		for _, peer := range peers {
+			if i >= len(peer.Figures) {
 				continue
 			}
 			switch r, ratio := ranked(f.series, peer.Figures[i].series); r {
 			case worse:
-				better = append(better, winner{peer.System, peer.Figures[i].series, ratio})
-			case unranked:
-				noisy = append(noisy, winner{peer.System, peer.Figures[i].series, ratio})
+				above = append(above, winner{peer.System, peer.Figures[i].series, ratio, r})
+			case unranked, unknown:
+				dim = append(dim, winner{peer.System, peer.Figures[i].series, ratio, r})
 			}
 		}
-		slices.SortStableFunc(better, func(a, b winner) int { return cmp.Compare(b.ratio, a.ratio) })
-		if len(better) > 0 {
-			lost = append(lost, loss{c.Name, f.Metric, f.series, better})
+		slices.SortStableFunc(above, func(a, b winner) int { return cmp.Compare(b.ratio, a.ratio) })
+		if len(above) > 0 {
+			lost = append(lost, loss{workload, f.Metric, s.System, f.series, above})
 		}
-		if len(noisy) > 0 {
-			unclear = append(unclear, loss{c.Name, f.Metric, f.series, noisy})
+		if len(dim) > 0 {
+			unclear = append(unclear, loss{workload, f.Metric, s.System, f.series, dim})
 		}
 	}
 	return lost, unclear
@@ -145,7 +205,7 @@ func (c comparison) line(name string) string {
 }
 
 // relative is a median of a peer beside graft's: how many times it is. Of graft
-// itself and of what cannot be compared it is "".
+// itself and of what cannot be compared it is "". The comparison is a common one.
 func (c comparison) relative(system, metric int) string {
 	graft, peer := c.Standings[0], c.Standings[system]
 	if system == 0 || metric >= len(graft.Figures) || metric >= len(peer.Figures) {
@@ -153,8 +213,8 @@ func (c comparison) relative(system, metric int) string {
 	}
 	r, ratio := ranked(graft.Figures[metric].series, peer.Figures[metric].series)
 	switch {
-	case r == unranked:
-		return string(unranked)
+	case r == unranked || r == unknown:
+		return string(r)
 	case math.IsInf(ratio, 0) || ratio == 0 || math.IsNaN(ratio):
 		return ""
 	}

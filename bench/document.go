@@ -84,7 +84,8 @@ func (d *document) head() {
 		"The results with all samples are in the folder [%[1]s](%[1]s), a JSON file for each workload; `-render` writes this file from them.", d.folder)
 	d.say("")
 	d.say("A cell is the median of the rounds and, in brackets, the least and the largest; after it, how many times graft's it is: below 1 × the system does better than graft. "+
-		"It is *%s* when the middle half of the ratios, round by round, lies on both sides of 1 by more than %.0f %%.", unranked, 100*(slack-1))
+		"It is *%s* when the middle half of the ratios, round by round, lies on both sides of 1 by more than %.0f %%. All cells of a column, their ratios and the marks of a plot are of the rounds that "+
+		"all systems took part in; what has fewer than %d is neither ranked nor judged: *%s*.", unranked, 100*(slack-1), minRounds, unknown)
 	d.say("")
 }
 
@@ -112,7 +113,7 @@ func (d *document) losses(all []saved) {
 		d.say("Nowhere, in what is measured here.")
 	} else {
 		d.say("Every figure below in which a peer does better than graft by more than %.0f %%, from the tables of this file; in brackets, how many times the peer's graft's is. "+
-			"Most peers do less than graft: a file has no history, and a download is no partial replica.", 100*(slack-1))
+			"Graft on wasm2go is held to that engine alone. Most peers do less than graft: a file has no history, and a download is no partial replica.", 100*(slack-1))
 		d.say("")
 		d.say("| workload | figure | graft | better are |\n|---|---|---|---|")
 		slices.SortStableFunc(lost, func(a, b loss) int { return cmp.Compare(b.most(), a.most()) })
@@ -121,7 +122,11 @@ func (d *document) losses(all []saved) {
 			for _, w := range l.peers {
 				peers = append(peers, fmt.Sprintf("%s %s (%s ×)", w.system, w.figure.middle(), times(w.ratio)))
 			}
-			d.say("| [%s](#%s) | %s | %s | %s |", l.workload, strings.ToLower(l.workload), l.metric, l.graft.middle(), strings.Join(peers, ", "))
+			graft := l.graft.middle()
+			if l.system != subjectName {
+				graft = strings.TrimPrefix(l.system, subjectName+", ") + " " + graft
+			}
+			d.say("| [%s](#%s) | %s | %s | %s |", l.workload, strings.ToLower(l.workload), l.metric, graft, strings.Join(peers, ", "))
 		}
 	}
 	d.say("")
@@ -130,11 +135,11 @@ func (d *document) losses(all []saved) {
 		for _, l := range unclear {
 			var peers []string
 			for _, w := range l.peers {
-				peers = append(peers, w.system)
+				peers = append(peers, fmt.Sprintf("%s (%s)", w.system, w.why))
 			}
-			names = append(names, fmt.Sprintf("%s (%s) against %s", l.workload, l.metric, strings.Join(peers, ", ")))
+			names = append(names, fmt.Sprintf("- %s, %s of %s against %s", l.workload, l.metric, l.system, strings.Join(peers, ", ")))
 		}
-		d.say("Too noisy to rank: %s.", strings.Join(names, "; "))
+		d.say("Not ranked:\n\n%s", strings.Join(names, "\n"))
 		d.say("")
 	}
 	d.missedTargets(all)

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,8 @@ func TestRanked(t *testing.T) {
 		{of3(seconds, 2, 2, 2), of3(seconds, 1, 1, 1), worse},
 		{of3(seconds, 1.03, 1.03, 1.03), of3(seconds, 1, 1, 1), even},
 		{of3(seconds, 0.5, 1, 2), of3(seconds, 1, 1, 1), unranked},
+		{of3(seconds, 1, 1, 1), one(seconds, 2), unknown},
+		{series{Unit: seconds, Samples: []float64{1, 1}}, of3(seconds, 2, 2, 2), unknown},
 		{of3(seconds, 2, 2, 0.1), of3(seconds, 1, 1, 1), worse},
 		{of3(seconds, 1.1, 4.9, 5.61), of3(seconds, 1, 5, 5.1), unranked}, // the ratio of the medians is below 1, the median of the ratios above
 		{of3(requests, 0, 0, 0), of3(requests, 0, 0, 0), even},
@@ -40,7 +43,34 @@ func planted(name string) row {
 		return standing{System: name, Figures: []figure{{"time", of3(seconds, v, v, v)}}}
 	}
 	absent := standing{System: "absent", Missing: "no compiler"}
-	return row{Name: name, Compared: &comparison{What: "planted", Standings: []standing{of(subjectName, 1), of(subjectName+onWasm2go, 0.1), of("fast", 0.25), of("slow", 3), absent}}}
+	return row{Name: name, Compared: &comparison{What: "planted", Standings: []standing{of(subjectName, 1), of(subjectName+onWasm2go, 0.1), of("wasm2go WAL", 0.05), of("fast", 0.25), of("slow", 3), absent}}}
+}
+
+// TestCommonRounds plants a peer that took part in the first rounds, in which graft was
+// slow, and one in too few: cell, ratio, loss and mark are of the first rounds.
+func TestCommonRounds(t *testing.T) {
+	of := func(name string, samples ...float64) standing {
+		return standing{System: name, Figures: []figure{{"time", series{Unit: seconds, Samples: samples}}}}
+	}
+	c := comparison{Standings: []standing{of(subjectName, 2, 2, 2, 1, 1, 1, 1), of("a", 4, 4, 4, 4, 4, 4, 4), of("b", 1, 1, 1), of("c", 0.1, 0.1)}}
+	var cells []string
+	for _, line := range c.table()[1:] {
+		cells = append(cells, strings.Join(line[:3], " "))
+	}
+	want := []string{"graft 2.00 s (2.00 s..2.00 s) ", "a 4.00 s (4.00 s..4.00 s) 2.00 ×", "b 1.00 s (1.00 s..1.00 s) 0.50 ×", "c 100 ms (100 ms..100 ms) too few rounds"}
+	if !slices.Equal(cells, want) {
+		t.Errorf("cells %q, not %q", cells, want)
+	}
+	lost, unclear := c.losses()
+	if len(lost) != 1 || lost[0].most() != 2 || lost[0].graft.median() != 2 || len(unclear) != 1 || unclear[0].peers[0].why != unknown {
+		t.Errorf("lost %+v, unclear %+v", lost, unclear)
+	}
+	if marks := ratioDots([]comparison{c}); len(marks) != 2 || marks[0].at[0].X != 2 || marks[1].at[0].X != 0.5 {
+		t.Errorf("marks %+v", marks)
+	}
+	if n := c.Standings[0].rounds(0); n != 7 {
+		t.Errorf("%d rounds are left", n)
+	}
 }
 
 // TestDocument writes results of two runs, and looks at what is made of them.
@@ -48,7 +78,7 @@ func TestDocument(t *testing.T) {
 	doc := filepath.Join(t.TempDir(), "benchmarks.md")
 	dir := resultsOf(doc)
 	first, second := machine{Commit: "aaa", Command: "first"}, machine{Commit: "bbb", Command: "second"}
-	missing := row{Name: "open", Graft: one(seconds, 2), Figure: one(ratio, 2), Target: target{relation: atMost, bound: 1, unit: ratio}}
+	missing := row{Name: "open", Graft: one(seconds, 2), Figure: of3(ratio, 2, 2, 2), Target: target{relation: atMost, bound: 1, unit: ratio}}
 	for _, test := range []struct {
 		workload string
 		machine  machine
@@ -71,7 +101,8 @@ func TestDocument(t *testing.T) {
 	}
 	text := string(mustRead(t, doc))
 	for _, want := range []string{
-		"| [mixed-1](#mixed-1) | time | 1.00 s | fast 250 ms (4.00 ×) |",
+		"| [mixed-1](#mixed-1) | time | 1.00 s | wasm2go WAL 50.0 ms (20.0 ×), fast 250 ms (4.00 ×) |",
+		"| [mixed-1](#mixed-1) | time | wasm2go 100 ms | wasm2go WAL 50.0 ms (2.00 ×) |",
 		"### mixed-4", "| slow | 3.00 s (3.00 s..3.00 s); 3.00 × |", "not measured: no compiler",
 		"commit aaa", "commit bbb", "- open: 2.00, target ≤ 1\n", "![SQL on a local database: local](benchmarks/local.svg)",
 	} {

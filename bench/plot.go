@@ -61,17 +61,20 @@ type dots struct {
 	at     plotter.XYs
 }
 
-// ratioDots gives for each peer how many times graft's its median is, in the
-// first metric of each comparison; the first one is the lowest line.
+// ratioDots gives for each peer how many times graft's it is, in the first metric of
+// each comparison, as the table has it: what it does not rank has no mark. The first
+// comparison is the lowest line.
 func ratioDots(all []comparison) (marks []dots) {
 	for line, c := range all {
+		c = c.common()
 		graft := c.Standings[0]
 		for _, s := range c.Standings[1:] {
 			if len(s.Figures) == 0 || len(graft.Figures) == 0 {
 				continue
 			}
-			ratio := s.Figures[0].median() / graft.Figures[0].median()
-			if !(ratio > 0) || math.IsInf(ratio, 0) { // the axis is logarithmic
+			r, ratio := ranked(graft.Figures[0].series, s.Figures[0].series)
+			ratio = 1 / ratio
+			if r == unranked || r == unknown || !(ratio > 0) || math.IsInf(ratio, 0) { // the axis is logarithmic
 				continue
 			}
 			i := slices.IndexFunc(marks, func(d dots) bool { return d.system == s.System })
@@ -145,7 +148,7 @@ func plotCurve(s saved, metric int, path string) error {
 	for i, system := range s.Compared[0].Standings {
 		var curve plotter.XYs
 		for _, c := range s.Compared {
-			if figures := c.Standings[i].Figures; metric < len(figures) && figures[metric].median() > 0 {
+			if figures := c.common().Standings[i].Figures; metric < len(figures) && figures[metric].median() > 0 {
 				curve = append(curve, plotter.XY{X: c.At, Y: figures[metric].median()})
 			}
 		}

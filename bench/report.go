@@ -104,8 +104,9 @@ func (c comparison) print(out io.Writer) error {
 	return t.Flush()
 }
 
-// table is a head line, and one for each system.
+// table is a head line, and one for each system, of the rounds in common.
 func (c comparison) table() [][]string {
+	c = c.common()
 	head := []string{""}
 	for _, f := range c.Standings[0].Figures {
 		head = append(head, f.Metric, "")

@@ -25,10 +25,15 @@ func rewriteWorkloads() []workload {
 // in a process of its own.
 var rewriteSteps = []string{"fill", "rollback", "rewrite", "vacuum"}
 
-func rewrites(ctx context.Context, e *env) (_ []row, err error) {
+// rewrites does them as often as it takes to judge.
+func rewrites(ctx context.Context, e *env) ([]row, error) {
 	if e.size.transactionPages == 0 {
 		return nil, skipped("it is part of -size full")
 	}
+	return repeated(min(e.rounds, minRounds), func() ([]row, error) { return rewrittenOnce(ctx, e) })
+}
+
+func rewrittenOnce(ctx context.Context, e *env) (_ []row, err error) {
 	dir, err := e.fresh("rewrite")
 	if err != nil {
 		return nil, err

@@ -160,8 +160,15 @@ const (
 	met    verdict = "met"
 	missed verdict = "missed"
 	noisy  verdict = "too noisy to say"
+	few    verdict = tooFew
 	none   verdict = "-"
 )
+
+// minRounds is how many rounds it takes to tell a figure from noise: the middle half of two
+// says nothing of a third.
+const minRounds = 3
+
+const tooFew = "too few rounds"
 
 // slack is by how much the quartiles of a figure must lie on both sides of the
 // target for the figure to be too noisy.
@@ -169,10 +176,14 @@ const slack = 1.05
 
 // judge holds the median of the figures to the target. They are too noisy when
 // their middle half reaches more than 5 % below the target and more than 5 %
-// above it; a single round that went wrong does not make them so.
+// above it; a single round that went wrong does not make them so. Fewer than
+// minRounds are not judged.
 func judge(figures series, t target) verdict {
 	if t.relation == "" || len(figures.Samples) == 0 {
 		return none
+	}
+	if len(figures.Samples) < minRounds {
+		return few
 	}
 	if figures.quantile(0.25) < t.bound/slack && figures.quantile(0.75) > t.bound*slack {
 		return noisy

@@ -19,11 +19,16 @@ func transactionWorkloads() []workload {
 
 var transactionTarget = target{relation: atMost, bound: 256 << 20, unit: octets}
 
-// largeTransactions writes all pages twice, each time in a process of its own.
-func largeTransactions(ctx context.Context, e *env) (_ []row, err error) {
+// largeTransactions does it as often as it takes to judge.
+func largeTransactions(ctx context.Context, e *env) ([]row, error) {
 	if e.size.transactionPages == 0 {
 		return nil, skipped("it is part of -size full")
 	}
+	return repeated(min(e.rounds, minRounds), func() ([]row, error) { return writtenTwice(ctx, e) })
+}
+
+// writtenTwice writes all pages twice, each time in a process of its own.
+func writtenTwice(ctx context.Context, e *env) (_ []row, err error) {
 	dir, err := e.fresh("transaction")
 	if err != nil {
 		return nil, err
