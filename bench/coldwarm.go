@@ -13,10 +13,21 @@ const warmTrips = 5
 // otherUsers is how many other users a warm set is of.
 const otherUsers = 3
 
-// warmWorkloads are cold queries of replicas that get a warm set: of a replica that
-// was asked the same, or about others.
 func warmWorkloads() []workload {
 	var all []workload
+	for _, q := range warmQueries() {
+		all = append(all, workload{
+			name: q.name, what: q.what + ", on 165 MB; open and clone included", want: q.wants(),
+			run: func(ctx context.Context, e *env) ([]row, error) { return q.run(ctx, e) },
+		})
+	}
+	return all
+}
+
+// warmQueries are cold queries of replicas that get a warm set: of a replica that
+// was asked the same, or about others.
+func warmQueries() []coldQuery {
+	var all []coldQuery
 	for _, q := range coldQueries {
 		if !q.pattern {
 			continue
@@ -25,12 +36,7 @@ func warmWorkloads() []workload {
 		same.name, same.what, same.warm = q.name+"-warm", q.what+", after a warm set of the same", publishSame
 		same.requests, same.trips = warmTrips, warmTrips
 		others.name, others.what, others.warm = q.name+"-warm-others", q.what+", after a warm set of other users", publishOthers
-		for _, w := range []coldQuery{same, others} {
-			all = append(all, workload{
-				name: w.name, what: w.what + ", on 165 MB; open and clone included", want: w.wants(),
-				run: func(ctx context.Context, e *env) ([]row, error) { return w.run(ctx, e) },
-			})
-		}
+		all = append(all, same, others)
 	}
 	return all
 }

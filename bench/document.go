@@ -49,9 +49,11 @@ func writeDocument(doc string) error {
 	if err != nil {
 		return err
 	}
-	d := &document{folder: filepath.Base(resultsOf(doc)), dir: resultsOf(doc)}
+	d := &document{folder: filepath.Base(resultsOf(doc)), dir: resultsOf(doc), held: targets()}
 	d.head()
 	d.losses(all)
+	d.missedTargets(all)
+	d.unmeasured(all)
 	for _, p := range partTitles {
 		if err := d.section(p.part, p.title, p.text, all); err != nil {
 			return err
@@ -69,6 +71,7 @@ type document struct {
 	strings.Builder
 	folder string // of the plots, as links have it
 	dir    string // the same, on disk
+	held   map[string]target
 }
 
 func (d *document) say(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
@@ -142,22 +145,45 @@ func (d *document) losses(all []saved) {
 		d.say("Not ranked:\n\n%s", strings.Join(names, "\n"))
 		d.say("")
 	}
-	d.missedTargets(all)
 }
 
-// missedTargets names the rows of the table of targets that miss theirs, and says why.
+// missedTargets names the rows of the table of targets that miss theirs, and says why;
+// then those of which that cannot be said.
 func (d *document) missedTargets(all []saved) {
-	var names []string
+	var misses, unclear []string
 	for _, s := range all {
-		for _, r := range s.Rows {
-			if strings.HasPrefix(r.Verdict, string(missed)) {
-				names = append(names, fmt.Sprintf("- %s: %v, target %s%s", r.Name, r.Figure.middle(), r.Target, reasonFor(r.Name)))
+		for _, saved := range s.Rows {
+			r := saved.row(d.held)
+			switch v := judge(r.Figure, r.Target); v {
+			case missed:
+				misses = append(misses, fmt.Sprintf("- %s: %v, target %s. %s", r.Name, r.Figure.middle(), r.Target, reasonFor(r.Name)))
+			case noisy, few:
+				unclear = append(unclear, fmt.Sprintf("- %s: %v, target %s: %s", r.Name, r.Figure, r.Target, v))
 			}
 		}
 	}
+	if len(misses) > 0 {
+		d.say("Targets of [its own](#targets) that graft misses, and the reason:\n\n%s\n", strings.Join(misses, "\n"))
+	}
+	if len(unclear) > 0 {
+		d.say("Targets of which these figures do not say whether they are met:\n\n%s\n", strings.Join(unclear, "\n"))
+	}
+}
+
+// unmeasured names what has no figures here.
+func (d *document) unmeasured(all []saved) {
+	var names []string
+	for _, w := range workloads() {
+		i := slices.IndexFunc(all, func(s saved) bool { return s.Workload == w.name })
+		switch {
+		case i < 0:
+			names = append(names, w.name)
+		case all[i].empty():
+			names = append(names, fmt.Sprintf("%s (%v)", w.name, all[i].Failed))
+		}
+	}
 	if len(names) > 0 {
-		d.say("Targets of [its own](#targets) that graft misses, and the reason where a profile has shown it:\n\n%s", strings.Join(names, "\n"))
-		d.say("")
+		d.say("Not measured: %s.\n", strings.Join(names, ", "))
 	}
 }
 
@@ -179,6 +205,9 @@ func (d *document) section(p part, title, text string, all []saved) error {
 	for _, s := range mine {
 		for _, c := range s.Compared {
 			d.say("### %s\n\n%s\n", c.Name, sentence(c.What))
+			if s.Failed != nil {
+				d.say("**The newest run %v**; the figures are of an earlier one.\n", s.Failed)
+			}
 			d.table(c)
 			if c.Note != "" {
 				d.say("%s\n", sentence(c.Note))
@@ -232,6 +261,18 @@ func sentence(s string) string {
 	return s
 }
 
+// target writes a row of the table of targets. failed is the run after it, or nil.
+func (d *document) target(r row, failed *failure) {
+	reference, verdict := r.Reference.String(), r.verdict()
+	if r.Against != "" && len(r.Reference.Samples) > 0 {
+		reference += ", " + r.Against
+	}
+	if failed != nil {
+		verdict += fmt.Sprintf("; the newest run %v", failed)
+	}
+	d.say("| %s | %v | %s | %v | %s | %s |", r.Name, r.Graft, reference, r.Figure, r.Target, strings.ReplaceAll(verdict, "|", "/"))
+}
+
 // targets writes what graft is held to, a table for each run.
 func (d *document) targets(all []saved) {
 	d.say("## Targets\n\nWhat graft is held to. The figure is judged: mostly the reference's time over graft's, or a count.\n")
@@ -252,11 +293,7 @@ func (d *document) targets(all []saved) {
 			d.say("| row | graft | reference | figure | target | |\n|---|---|---|---|---|---|")
 		}
 		for _, r := range s.Rows {
-			reference := r.Reference.String()
-			if r.Against != "" && len(r.Reference.Samples) > 0 {
-				reference += ", " + r.Against
-			}
-			d.say("| %s | %v | %s | %v | %s | %s |", r.Name, r.Graft, reference, r.Figure, r.Target, strings.ReplaceAll(r.Verdict, "|", "/"))
+			d.target(r.row(d.held), s.Failed)
 		}
 	}
 	if caption != "" {

@@ -46,6 +46,7 @@ func TestWorkloads(t *testing.T) {
 	var result struct {
 		Rows []struct {
 			Name    string
+			Target  string
 			Verdict string
 			Graft   series
 			Figure  series
@@ -71,6 +72,9 @@ func TestWorkloads(t *testing.T) {
 		if strings.HasPrefix(r.Verdict, "skipped") {
 			t.Errorf("%s: %s", r.Name, r.Verdict)
 			continue
+		}
+		if held := targets()[r.Name]; held.String() != r.Target {
+			t.Errorf("%s was held to %s, a document holds it to %v", r.Name, r.Target, held)
 		}
 		judged := r.Figure
 		if slices.Contains(unjudged, r.Name) {

@@ -20,7 +20,9 @@ var reasons = map[string]string{
 		"27 KiB of pages that others used (docs/adr/0019).",
 }
 
-// reasonFor gives why a row misses its target, as a sentence that follows another, or "".
+const noReason = "No reason is known yet"
+
+// reasonFor gives why a row misses its target, in sentences.
 func reasonFor(row string) string {
 	longest := ""
 	for name := range reasons {
@@ -29,7 +31,7 @@ func reasonFor(row string) string {
 		}
 	}
 	if longest == "" {
-		return ""
+		return noReason
 	}
-	return ". " + reasons[longest]
+	return reasons[longest]
 }

@@ -100,7 +100,7 @@ func coldRounds(ctx context.Context, e *env, pub *published, ask func(context.Co
 		return c, err
 	}
 	trials := make([][]trial, len(remotePeers))
-	many := make([]bool, len(remotePeers))                   // requests in a row: one round says it, and the latency is added up
+	many := make([]bool, len(remotePeers))                   // requests in a row: few rounds say it, and the latency is added up
 	for round, user := range append(users[:1:1], users...) { // the first one tells how many requests there are
 		want, err := ask(ctx, file, user)
 		if err != nil {
@@ -111,11 +111,11 @@ func coldRounds(ctx context.Context, e *env, pub *published, ask func(context.Co
 				i = len(remotePeers) - 1 - i
 			}
 			p := &remotePeers[i]
-			if p.missing(e, pub) != "" || many[i] {
+			if p.missing(e, pub) != "" || many[i] && len(trials[i]) >= minRounds {
 				continue
 			}
 			line := e.line()
-			if round == 0 {
+			if round == 0 || many[i] {
 				line = speed{}
 			}
 			e.rest(ctx)
@@ -123,7 +123,10 @@ func coldRounds(ctx context.Context, e *env, pub *published, ask func(context.Co
 			if err != nil {
 				return c, fmt.Errorf("%s: %w", p.name, err)
 			}
-			if many[i] = t.inRow > manyInRow; many[i] && round == 0 {
+			if round == 0 {
+				many[i] = t.inRow > manyInRow
+			}
+			if many[i] {
 				t = e.computed(t)
 			}
 			if round > 0 || many[i] {

@@ -25,6 +25,14 @@ func rewriteWorkloads() []workload {
 // in a process of its own.
 var rewriteSteps = []string{"fill", "rollback", "rewrite", "vacuum"}
 
+// rewriteName is that of the row of a step.
+func rewriteName(step string) string {
+	if step == "rewrite" {
+		return "rewrite-2GB"
+	}
+	return "rewrite-2GB-" + step
+}
+
 // rewrites does them as often as it takes to judge.
 func rewrites(ctx context.Context, e *env) ([]row, error) {
 	if e.size.transactionPages == 0 {
@@ -46,10 +54,7 @@ func rewrittenOnce(ctx context.Context, e *env) (_ []row, err error) {
 		if err != nil {
 			return rows, err
 		}
-		name := "rewrite-2GB"
-		if step != "rewrite" {
-			name += "-" + step
-		}
+		name := rewriteName(step)
 		peak := one(octets, float64(o.Peak))
 		rows = append(rows,
 			row{Name: name, Graft: one(seconds, o.Seconds)},

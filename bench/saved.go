@@ -3,23 +3,40 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // saved is what is kept of the newest run of a workload: see [saveResult].
 type saved struct {
 	Workload string       `json:"workload"`
 	Machine  machine      `json:"machine"`
+	Failed   *failure     `json:"failed,omitempty"` // the newest run, after that of the figures
 	Rows     []savedRow   `json:"rows,omitempty"`
 	Compared []comparison `json:"compared,omitempty"`
 }
 
-// savedRow is a row of the table of targets.
+// failure is a run that gave no figures.
+type failure struct {
+	Commit string    `json:"commit"`
+	Time   time.Time `json:"time"`
+}
+
+func (f *failure) String() string {
+	return fmt.Sprintf("failed at commit %s, %s", f.Commit, f.Time.Format(time.DateOnly))
+}
+
+// empty tells whether the workload never gave figures.
+func (s saved) empty() bool { return len(s.Rows)+len(s.Compared) == 0 }
+
+// savedRow is a row of the table of targets. Target and Verdict are those of its time:
+// the document is judged by the code's, see [savedRow.row].
 type savedRow struct {
 	Name      string `json:"name"`
 	Graft     series `json:"graft,omitzero"`
@@ -28,18 +45,30 @@ type savedRow struct {
 	Figure    series `json:"figure,omitzero"`
 	Target    string `json:"target"`
 	Verdict   string `json:"verdict"`
+	Note      string `json:"note,omitempty"`
 }
 
 func (r row) saved() savedRow {
-	return savedRow{Name: r.Name, Graft: r.Graft, Reference: r.Reference, Against: r.Against, Figure: r.Figure, Target: r.Target.String(), Verdict: r.verdict()}
+	return savedRow{Name: r.Name, Graft: r.Graft, Reference: r.Reference, Against: r.Against, Figure: r.Figure, Target: r.Target.String(), Verdict: r.verdict(), Note: r.Note}
 }
 
-// saveResult replaces the file of a workload. One that failed or that could not
-// run leaves what was there.
+// row is r, held to what holds now.
+func (r savedRow) row(held map[string]target) row {
+	if r.Note == "" { // of a file from before there were notes
+		_, r.Note, _ = strings.Cut(r.Verdict, "; ")
+	}
+	return row{Name: r.Name, Graft: r.Graft, Reference: r.Reference, Against: r.Against, Figure: r.Figure, Target: held[r.Name], Note: r.Note}
+}
+
+// saveResult replaces the file of a workload. One that could not run leaves what was
+// there, and one that failed as well, with a mark.
 func saveResult(dir, workload string, m machine, rows []row) error {
 	s := saved{Workload: workload, Machine: m}
 	for _, r := range rows {
-		if r.Failed != "" || r.Skipped != "" {
+		if r.Failed != "" {
+			return saveFailure(dir, workload, m)
+		}
+		if r.Skipped != "" {
 			return nil
 		}
 		if r.Compared != nil {
@@ -50,6 +79,23 @@ func saveResult(dir, workload string, m machine, rows []row) error {
 			s.Rows = append(s.Rows, r.saved())
 		}
 	}
+	return s.write(dir)
+}
+
+// saveFailure marks what there is of a workload.
+func saveFailure(dir, workload string, m machine) error {
+	s, err := loadResult(filepath.Join(dir, workload+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		s, err = saved{Workload: workload, Machine: m}, nil
+	}
+	if err != nil {
+		return err
+	}
+	s.Failed = &failure{Commit: m.Commit, Time: m.Time}
+	return s.write(dir)
+}
+
+func (s saved) write(dir string) error {
 	data, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {
 		return err
@@ -57,7 +103,18 @@ func saveResult(dir, workload string, m machine, rows []row) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, workload+".json"), append(data, '\n'), 0o666)
+	return os.WriteFile(filepath.Join(dir, s.Workload+".json"), append(data, '\n'), 0o666)
+}
+
+func loadResult(path string) (s saved, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
 }
 
 // loadResults reads all files of a directory, in the order of the workloads. Those
@@ -76,13 +133,9 @@ func loadResults(dir string) ([]saved, error) {
 		if _, ok := order[strings.TrimSuffix(path, ".json")]; !ok {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(dir, path))
+		s, err := loadResult(filepath.Join(dir, path))
 		if err != nil {
 			return nil, err
-		}
-		var s saved
-		if err := json.Unmarshal(data, &s); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		all = append(all, s)
 	}
