@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,6 +47,69 @@ func planted(name string) row {
 	}
 	absent := standing{System: "absent", Missing: "no compiler"}
 	return row{Name: name, Compared: &comparison{What: "planted", Standings: []standing{of(subjectName, 1), of(subjectName+onWasm2go, 0.1), of("wasm2go WAL", 0.05), of("fast", 0.25), of("slow", 3), absent}}}
+}
+
+// TestDocumentIsRendered writes the committed document again, from the committed results.
+func TestDocumentIsRendered(t *testing.T) {
+	from, doc := resultsOf(defaultDoc), filepath.Join(t.TempDir(), filepath.Base(defaultDoc))
+	if err := os.CopyFS(resultsOf(doc), os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	plots, err := filepath.Glob(filepath.Join(resultsOf(doc), "*.svg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range plots {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writeDocument(doc); err != nil {
+		t.Fatal(err)
+	}
+	const cure = "go -C bench run . -render"
+	if !bytes.Equal(mustRead(t, doc), mustRead(t, defaultDoc)) {
+		t.Errorf("%s is not what its results give: %s", defaultDoc, cure)
+	}
+	names := func(dir string) []string {
+		all, err := fs.Glob(os.DirFS(dir), "*.svg")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	if got, want := names(resultsOf(doc)), names(from); !slices.Equal(got, want) {
+		t.Fatalf("the plots are %q, not %q: %s", want, got, cure)
+	}
+	for _, name := range names(from) {
+		if !bytes.Equal(mustRead(t, filepath.Join(resultsOf(doc), name)), mustRead(t, filepath.Join(from, name))) {
+			t.Errorf("%s is not what the results give: %s", name, cure)
+		}
+	}
+}
+
+// TestCurve draws two systems over what grows.
+func TestCurve(t *testing.T) {
+	s := saved{Workload: "growth-history"}
+	for _, at := range []float64{1, 100} {
+		of := func(name string, v float64) standing {
+			return standing{System: name, Figures: []figure{{"time", of3(seconds, v, v, v)}, {"requests", of3(requests, 7*at, 7*at, 7*at)}}}
+		}
+		s.Compared = append(s.Compared, comparison{At: at, Standings: []standing{of(subjectName, 0.2), of("download", at)}})
+	}
+	dir := t.TempDir()
+	names, err := plotPart(growthPart, []saved{s}, dir)
+	if err != nil || !slices.Equal(names, []string{"growth-history-time.svg", "growth-history-requests.svg"}) {
+		t.Fatal(names, err)
+	}
+	for i, axis := range []string{"time in seconds", "requests"} {
+		svg := string(mustRead(t, filepath.Join(dir, names[i])))
+		for _, want := range []string{">" + axis + "<", ">commits<", ">graft<", ">download<", ">100<"} {
+			if !strings.Contains(svg, want) {
+				t.Errorf("%s has no %q", names[i], want)
+			}
+		}
+	}
 }
 
 // TestCommonRounds plants a peer that took part in the first rounds, in which graft was
@@ -114,7 +179,7 @@ func TestDocument(t *testing.T) {
 		"| [mixed-1](#mixed-1) | time | 1.00 s | wasm2go WAL 50.0 ms (20.0 ×), fast 250 ms (4.00 ×) |",
 		"| [mixed-1](#mixed-1) | time | wasm2go 100 ms | wasm2go WAL 50.0 ms (2.00 ×) |",
 		"### mixed-4", "| slow | 3.00 s (3.00 s..3.00 s); 3.00 × |", "not measured: no compiler",
-		"commit aaa", "commit bbb", "- open: 200 %, target "+openTarget.String()+". No reason is known yet\n", "missed; a note |", "| missed; a note |",
+		"commit aaa", "commit bbb", "- open: 200 %, target " + openTarget.String() + ". No reason is known yet\n", "missed; a note |", "| missed; a note |",
 		"- space: 4.00 (1.00..9.00), target < 3: too noisy to say\n", "too noisy to say; the newest run failed at commit ccc, 2026-11-30 |",
 		"- lookup-history: 1.00, target ≤ 1.2: too few rounds\n",
 		"### mixed-4\n\nPlanted.\n\n**The newest run failed at commit ccc, 2026-11-30**; the figures are of an earlier one.\n",

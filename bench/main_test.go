@@ -128,11 +128,12 @@ func checkCompared(t *testing.T, name string, c comparison) {
 }
 
 func TestFailureIsTold(t *testing.T) {
-	e := &env{progress: &strings.Builder{}}
+	var progress strings.Builder
+	e := &env{progress: &progress}
 	cause := errors.New("no such luck")
 	var kept []string
 	rows, err := measure(t.Context(), e, []workload{
-		{name: "bad", run: func(context.Context, *env) ([]row, error) { return nil, cause }},
+		{name: "bad", what: "fails", run: func(context.Context, *env) ([]row, error) { return nil, cause }},
 		{name: "absent", run: func(context.Context, *env) ([]row, error) { return nil, skipped("not today") }},
 		{name: "good", run: func(context.Context, *env) ([]row, error) { return []row{{Name: "good"}}, nil }},
 	}, func(w workload, _ []row) error {
@@ -148,6 +149,11 @@ func TestFailureIsTold(t *testing.T) {
 	}
 	if !slices.Equal(kept, []string{"bad", "absent", "good"}) {
 		t.Errorf("kept are the rows of %q", kept)
+	}
+	for _, want := range []string{"1 of 3, 0s: bad: fails\n  bad: failed: no such luck\n", "2 of 3, 0s: absent: \n  absent: skipped: not today\n", "3 of 3, 0s: good: \n"} {
+		if !strings.Contains(progress.String(), want) {
+			t.Errorf("who waits sees %q, without %q", &progress, want)
+		}
 	}
 	want := []string{"bad failed: no such luck", "absent skipped: not today", "good -"}
 	if !slices.Equal(got, want) {

@@ -2,27 +2,44 @@ package main
 
 import "strings"
 
-// reasons say why a row misses its target, as profiles have shown; by the beginnings
-// of the rows' names, the longest of which counts.
-var reasons = map[string]string{
-	"one-row-": "Of some 75 µs of processor time SQLite's own code takes 22, `database/sql`, the binding and the calls between it and WebAssembly 20, and publishing the " +
-		"commit 29: 6 for the system call that writes the redo record, 4 for the commit's record, 3 for the comparison with what is replaced. WAL writes its frame for 7 (docs/adr/0024).",
-	"one-row-durable-8": "Two processors are the limit: with eight connections at work a transaction takes twice the processor time that it takes alone, " +
-		"and there are 0.2 fdatasyncs for each (docs/adr/0024).",
-	"readers-7-writer": "Whoever commits has SQLite drop the page caches of all other connections, in WAL mode as well, and 60 % of the processor time is SQLite's own code, which reads " +
-		"page 1, the root and a leaf again. The writer does not pause, and its commits take a share of two processors. The row of WAL below it misses the same target.",
-	"cold-scan-time": "Badger copies and syncs what was fetched beside the scan, some 0.6 s of processor time for 165 MB, " +
-		"and a range of 4 MiB is there only when it is decoded as a whole (docs/adr/0017).",
-	"cold-point-join-warm-time": "Two round trips leave 18 ms for all else. To make a data directory takes 13, of which Badger's files take 10; the rest is the clone, whose Tag is durable, " +
-		"and SQLite's start (docs/adr/0019).",
-	"cold-profile-warm-time": "As for the point query after a warm set.",
-	"cold-point-join-warm-others": "It takes the six requests that it takes without a warm set, and beside them, in no more round trips, the listing of warm sets and the newest of them: " +
-		"27 KiB of pages that others used (docs/adr/0019).",
+// reason is why a row misses its target.
+type reason struct {
+	why    string
+	source string // what has shown it: a command, or a decision in docs/adr
+}
+
+// profile is the command that shows where a workload spends its time.
+func profile(workload string) string {
+	return "`go -C bench run . -run '^" + workload + "$' -peerless -doc '' -cpuprofile FILE`"
+}
+
+// reasons are those that are known, by the beginnings of the rows' names, the longest
+// of which counts.
+var reasons = map[string]reason{
+	"one-row-": {"Of some 75 µs of processor time SQLite's own code takes 22, `database/sql`, the binding and the calls between it and WebAssembly 20, and publishing the " +
+		"commit 29: 6 for the system call that writes the redo record, 4 for the commit's record, 3 for the comparison with what is replaced. WAL writes its frame for 7 (docs/adr/0024)",
+		profile("one-row-normal")},
+	"one-row-durable-8": {"Two processors are the limit: with eight connections at work a transaction takes twice the processor time that it takes alone, " +
+		"and there are 0.2 fdatasyncs for each (docs/adr/0024)",
+		profile("one-row-durable-8")},
+	"readers-7-writer": {"Whoever commits has SQLite drop the page caches of all other connections, in WAL mode as well, and 60 % of the processor time is SQLite's own code, which reads " +
+		"page 1, the root and a leaf again. The writer does not pause, and its commits take a share of two processors. The row of WAL below it misses the same target",
+		profile("readers-7-writer")},
+	"cold-scan-time": {"Badger copies and syncs what was fetched beside the scan, some 0.6 s of processor time for 165 MB, " +
+		"and a range of 4 MiB is there only when it is decoded as a whole (docs/adr/0017)",
+		profile("cold-scan")},
+	"cold-point-join-warm-time": {"Two round trips leave 18 ms for all else. To make a data directory takes 13, of which Badger's files take 10; the rest is the clone, whose Tag is durable, " +
+		"and SQLite's start (docs/adr/0019)",
+		profile("cold-point-join-warm")},
+	"cold-profile-warm-time": {"As for the point query after a warm set", profile("cold-profile-warm")},
+	"cold-point-join-warm-others": {"It takes the six requests that it takes without a warm set, and beside them, in no more round trips, the listing of warm sets and the newest of them: " +
+		"27 KiB of pages that others used (docs/adr/0019)",
+		"`go -C bench run . -run '^cold-point-join-warm-others$' -doc '' -trace FILE`"},
 }
 
 const noReason = "No reason is known yet"
 
-// reasonFor gives why a row misses its target, in sentences.
+// reasonFor gives why a row misses its target, and what shows it.
 func reasonFor(row string) string {
 	longest := ""
 	for name := range reasons {
@@ -33,5 +50,5 @@ func reasonFor(row string) string {
 	if longest == "" {
 		return noReason
 	}
-	return reasons[longest]
+	return reasons[longest].why + "; " + reasons[longest].source
 }
