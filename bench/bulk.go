@@ -21,7 +21,7 @@ var (
 	bulkMemoryTarget = target{relation: atMost, bound: 128 << 20, unit: octets}
 )
 
-const gigabit = 1_000_000_000 / 8 // bytes per second
+const megabit = 1_000_000 / 8 // bytes per second
 
 // imported is an imported database, and what it is in a bucket. It is built once
 // for all workloads.
@@ -201,7 +201,7 @@ func (m *imported) versus(ctx context.Context, e *env, name string, w bulkWork) 
 		speed speed
 	}{
 		{name, speed{Latency: e.size.latency}},
-		{name + "-1Gbit", speed{Latency: e.size.latency, Bandwidth: gigabit}},
+		{name + "-1Gbit", speed{Latency: e.size.latency, Bandwidth: 1000 * megabit}},
 	} {
 		var times [2]series
 		peaks := series{Unit: octets}

@@ -36,6 +36,12 @@ type contest struct {
 	rest       func(context.Context) // waits for a quiet machine
 }
 
+// rester is a contender whose process is not this one: it rests when its turn is over, so
+// that nothing of it runs beside the next.
+type rester interface {
+	rest(ctx context.Context) error
+}
+
 // timer is a contender that measures its runs itself. Equal rounds and parts mean
 // equal chances.
 type timer interface {
@@ -63,6 +69,9 @@ func (c contest) times(ctx context.Context) (subject series, others []series, er
 				continue
 			}
 			t, err := c.phase(ctx, all[i], round)
+			if r, ok := all[i].(rester); ok && err == nil {
+				err = r.rest(ctx)
+			}
 			if err != nil {
 				return series{}, nil, fmt.Errorf("%s, round %d: %w", all[i].name(), round, err)
 			}

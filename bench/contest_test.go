@@ -98,6 +98,35 @@ func TestRoundsAlternate(t *testing.T) {
 	}
 }
 
+// resting is a sleeper of another process.
+type resting struct{ sleeper }
+
+func (r resting) rest(context.Context) error {
+	*r.log = append(*r.log, "rest of "+r.label)
+	return nil
+}
+
+// TestPeersRest has a peer rest before the next one works.
+func TestPeersRest(t *testing.T) {
+	var log []string
+	c := contestOf(sleeper{label: "x", log: &log}, sleeper{label: "y", log: &log})
+	c.peers, c.rounds = []contender{resting{sleeper{label: "p", log: &log}}, resting{sleeper{label: "q", log: &log}}}, 2
+	if _, _, err := c.times(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var order strings.Builder
+	for _, line := range log {
+		if name, ok := strings.CutPrefix(line, "rest of "); ok {
+			order.WriteString(strings.ToUpper(name))
+		} else {
+			order.WriteString(line[:1])
+		}
+	}
+	if order.String() != "xxyyppPqqQ"+"qqQppPyyxx" {
+		t.Errorf("order %s", &order)
+	}
+}
+
 func TestOtherAnswerFails(t *testing.T) {
 	c := contestOf(sleeper{label: "x", says: "1"}, sleeper{label: "y", says: "1"}, sleeper{label: "z", says: "2"})
 	_, err := c.row(t.Context(), "planted", target{})

@@ -81,7 +81,7 @@ func (d *document) head() {
 	d.say("")
 	d.say("This file is generated. One command measures everything in it, and writes it:")
 	d.say("")
-	d.say("```sh\n%s\n```", settings{rounds: defaultRounds, size: defaultSize}.command())
+	d.say("```sh\n%s\n```", settings{rounds: defaultRounds, size: defaultSize, bandwidth: defaultBandwidth}.command())
 	d.say("")
 	d.say("With `-run` it measures a part and leaves the rest of this file as it was, so each table says when, where and of which commit it is. `-size full` adds what takes long. "+
 		"The results with all samples are in the folder [%[1]s](%[1]s), a JSON file for each workload; `-render` writes this file from them.", d.folder)

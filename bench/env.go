@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 )
 
@@ -23,10 +25,18 @@ type env struct {
 	imported *imported
 	networks map[string]*network
 
+	peers        *regexp.Regexp      // names of those that are shown; nil: all
 	peerless     bool                // measure no peer that takes a program of its own
+	bandwidth    int64               // of buckets, bytes per second
 	programs     map[string]*program // of peers, by name, that were built
-	peerVersions []string            // of what they are built of
+	peerVersions []peerVersion       // of what they are built of, in the order of building
 	trace        io.WriteCloser      // of the cold queries' requests; nil: none
+}
+
+// peerVersion is what a program is built of.
+type peerVersion struct {
+	program  string
+	versions []string
 }
 
 // size is how much the workloads do.
@@ -116,11 +126,19 @@ func newEnv(s settings, progress io.Writer) (*env, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.latency != 0 {
+		sz.latency = s.latency
+	}
+	peers, err := regexp.Compile(s.peers)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(s.dir, "graft-bench-")
 	if err != nil {
 		return nil, err
 	}
-	e := &env{size: sz, rounds: s.rounds, dir: dir, progress: progress, peerless: s.peerless, built: make(map[string]string), networks: make(map[string]*network)}
+	e := &env{size: sz, rounds: s.rounds, dir: dir, progress: progress, peers: peers, peerless: s.peerless, bandwidth: int64(cmp.Or(s.bandwidth, defaultBandwidth)) * megabit,
+		built: make(map[string]string), networks: make(map[string]*network)}
 	if s.trace != "" {
 		if e.trace, err = os.Create(s.trace); err != nil {
 			return nil, errors.Join(err, os.RemoveAll(dir))
@@ -145,6 +163,14 @@ func (e *env) close() error {
 }
 
 func (e *env) say(format string, args ...any) { fmt.Fprintf(e.progress, format+"\n", args...) }
+
+// unwanted is why a peer does not take part in this run, or "". graft always does.
+func (e *env) unwanted(peer string) string {
+	if peer == subjectName || e.peers == nil || e.peers.MatchString(peer) {
+		return ""
+	}
+	return "-peers leaves it out"
+}
 
 // fresh makes an empty directory of that name, which must not be in use.
 func (e *env) fresh(name string) (string, error) {

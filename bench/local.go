@@ -116,6 +116,10 @@ func (w localWorkload) run(ctx context.Context, e *env) (_ []row, err error) {
 	dirs := make([]string, len(systems)) // of those that are missing: ""
 	var missing []standing
 	for i, s := range systems {
+		if i > len(w.references) && e.unwanted(s.name) != "" {
+			missing = append(missing, standing{System: s.name, Missing: e.unwanted(s.name)})
+			continue
+		}
 		prog, err := e.program(ctx, s.program)
 		if err != nil {
 			return nil, err

@@ -21,7 +21,8 @@ type machine struct {
 	Time     time.Time `json:"time"` // when the run began
 	Commit   string    `json:"commit"`
 	Command  string    `json:"command"`
-	Versions []string  `json:"versions"` // of what is measured
+	Versions []string  `json:"versions"`       // of what is measured; those of another program say of which
+	Disk     string    `json:"disk,omitempty"` // file system of -dir
 }
 
 // measuredModules are those whose versions matter.
@@ -39,6 +40,7 @@ func thisMachine(ctx context.Context, s settings) machine {
 		Time:    time.Now().UTC().Truncate(time.Second),
 		Commit:  commit(ctx),
 		Command: s.command(),
+		Disk:    fileSystemOf(s.dir),
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		m.Versions = versionsOf(info)
@@ -56,11 +58,13 @@ func versionsOf(info *debug.BuildInfo) (all []string) {
 	return all
 }
 
-// addVersions adds those that are not there.
-func (m *machine) addVersions(more []string) {
+// addVersions adds those of another program that are not there. Each is of the first
+// program that has it.
+func (m *machine) addVersions(program string, more []string) {
 	for _, v := range more {
-		if !slices.Contains(m.Versions, v) {
-			m.Versions = append(m.Versions, v)
+		there := func(have string) bool { return have == v || strings.HasPrefix(have, v+" in ") }
+		if !slices.ContainsFunc(m.Versions, there) {
+			m.Versions = append(m.Versions, v+" in "+program)
 		}
 	}
 }
@@ -72,16 +76,32 @@ func commit(ctx context.Context) string {
 		return "unknown"
 	}
 	// The results that a run writes are no change of what is measured.
-	changed, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)docs").Output()
-	if err != nil || len(changed) > 0 {
+	status, err := exec.CommandContext(ctx, "git", "status", "--porcelain", "--untracked-files=all", "--", ":/", ":(exclude,top)docs").Output()
+	if err != nil || changed(string(status)) {
 		return strings.TrimSpace(string(head)) + " and changes"
 	}
 	return strings.TrimSpace(string(head))
 }
 
+// changed tells by what git status says whether the source is another than that of the
+// commit. Files that git does not know are if they are compiled.
+func changed(status string) bool {
+	for line := range strings.Lines(status) {
+		name, unknown := strings.CutPrefix(strings.TrimSpace(line), "?? ")
+		if !unknown || strings.HasSuffix(strings.Trim(name, `"`), ".go") {
+			return true
+		}
+	}
+	return false
+}
+
 // String is the machine, without the command.
 func (m machine) String() string {
-	return fmt.Sprintf("%s, %s, %d × %s, %s, commit %s", m.System, m.Go, m.CPUs, m.CPU, m.Time.Format(time.RFC3339), m.Commit)
+	disk := ""
+	if m.Disk != "" {
+		disk = ", on " + m.Disk
+	}
+	return fmt.Sprintf("%s, %s, %d × %s%s, %s, commit %s", m.System, m.Go, m.CPUs, m.CPU, disk, m.Time.Format(time.RFC3339), m.Commit)
 }
 
 // cpuModel is the name of the processor where Linux tells it.

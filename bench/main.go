@@ -1,7 +1,7 @@
 // Program bench measures graft beside what a user would pick instead, on the
 // same work in one run:
 //
-//	go -C bench run . [-run REGEXP] [-rounds N] [-size small|full] [-doc FILE] [-render] [-dir DIR] [-json FILE] [-cpuprofile FILE] [-trace FILE] [-peerless] [-list]
+//	go -C bench run . [-run REGEXP] [-rounds N] [-size small|full] [-doc FILE] [-render] [-dir DIR] [-json FILE] [-cpuprofile FILE] [-trace FILE] [-peers REGEXP] [-peerless] [-latency DURATION] [-bandwidth MBIT] [-list]
 //
 // It prints tables, and writes docs/benchmarks.md with plots from the results of
 // this run and of earlier ones: see [document].
@@ -62,10 +62,13 @@ type settings struct {
 	doc     string // "": none
 	render  bool
 
-	peerless bool
-	profile  string
-	trace    string
-	list     bool
+	peers     string
+	peerless  bool
+	latency   time.Duration // of buckets; 0: the size's
+	bandwidth int           // of buckets, in Mbit/s
+	profile   string
+	trace     string
+	list      bool
 }
 
 func main() {
@@ -111,7 +114,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		if s.doc == "" {
 			return nil
 		}
-		r.Machine.addVersions(e.peerVersions)
+		for _, p := range e.peerVersions {
+			r.Machine.addVersions(p.program, p.versions)
+		}
 		return saveResult(resultsOf(s.doc), w.name, r.Machine, rows)
 	})
 	if s.doc != "" {
@@ -153,6 +158,9 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.StringVar(&s.json, "json", "", "write the results, with all samples, to this `file` too")
 	flags.StringVar(&s.doc, "doc", defaultDoc, "write the document to this `file`, its plots and the results of each workload to the folder of that name beside it; \"\": do not. Without a -doc, tiny writes none")
 	flags.BoolVar(&s.render, "render", false, "measure nothing; write the document from the results that are there")
+	flags.StringVar(&s.peers, "peers", "", "show the peers whose names match this `regexp`; what graft is judged against is always there")
+	flags.DurationVar(&s.latency, "latency", 0, "what each request to a bucket takes before its first byte; 0: 25ms, or 1ms of -size tiny")
+	flags.IntVar(&s.bandwidth, "bandwidth", defaultBandwidth, "of buckets, in Mbit/s, where a workload limits it")
 	flags.BoolVar(&s.peerless, "peerless", false, "leave out the peers that take programs of their own, which are built first")
 	flags.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the workloads, without their child processes, to this `file`")
 	flags.StringVar(&s.trace, "trace", "", "write each request of the cold queries, with the pages that it got, to this `file`")
@@ -171,6 +179,12 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	if s.rounds < 1 {
 		return s, fmt.Errorf("-rounds is %d, below 1", s.rounds)
 	}
+	if _, err := regexp.Compile(s.peers); err != nil {
+		return s, fmt.Errorf("-peers: %w", err)
+	}
+	if s.latency < 0 || s.bandwidth < 1 {
+		return s, fmt.Errorf("-latency is %v and -bandwidth %d: below 0 and 1", s.latency, s.bandwidth)
+	}
 	return s, nil
 }
 
@@ -178,6 +192,8 @@ const (
 	defaultDoc    = "../docs/benchmarks.md"
 	defaultRounds = 5
 	defaultSize   = "small"
+
+	defaultBandwidth = 1000
 )
 
 // command is what a run is repeated by, without where things are put.
@@ -189,8 +205,17 @@ func (s settings) command() string {
 	if s.rounds != defaultRounds {
 		c += fmt.Sprint(" -rounds ", s.rounds)
 	}
+	if s.peers != "" {
+		c += " -peers '" + s.peers + "'"
+	}
 	if s.peerless {
 		c += " -peerless"
+	}
+	if s.latency != 0 {
+		c += fmt.Sprint(" -latency ", s.latency)
+	}
+	if s.bandwidth != defaultBandwidth {
+		c += fmt.Sprint(" -bandwidth ", s.bandwidth)
 	}
 	if s.size != defaultSize {
 		c += " -size " + s.size

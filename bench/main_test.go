@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"maps"
 	"math"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestMain(m *testing.M) {
@@ -172,6 +174,10 @@ func TestArguments(t *testing.T) {
 		{"-run (", "missing closing"},
 		{"-rounds 0", "-rounds is 0"},
 		{"-size huge", `-size is "huge"`},
+		{"-latency 5ms -bandwidth 100 -peers mattn -list", ""},
+		{"-latency -5ms", "-latency is -5ms"},
+		{"-bandwidth 0", "-bandwidth 0"},
+		{"-peers (", "missing closing"},
 		{"open", `unexpected argument "open"`},
 	} {
 		var out, progress strings.Builder
@@ -181,6 +187,55 @@ func TestArguments(t *testing.T) {
 			t.Errorf("%s: %v, %s", test.args, err, &out)
 		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 			t.Errorf("%s: error %v has no %q", test.args, err, test.want)
+		}
+	}
+}
+
+// TestCommandRepeats has a run say every argument that changes what it measures.
+func TestCommandRepeats(t *testing.T) {
+	for args, want := range map[string]string{
+		"": "",
+		"-rounds 5 -size small -bandwidth 1000 -dir /x -json y -list": "",
+		"-latency 5ms -bandwidth 100 -peers ^mattn":                   " -peers '^mattn' -latency 5ms -bandwidth 100",
+		"-run ^open$ -rounds 3 -peerless -size full":                  " -run '^open$' -rounds 3 -peerless -size full",
+	} {
+		s, err := parse(strings.Fields(args), io.Discard)
+		if got := s.command(); err != nil || got != "go -C bench run ."+want {
+			t.Errorf("%s: %s, %v", args, got, err)
+		}
+	}
+}
+
+// TestChosenPeers leaves peers out, and gives buckets another line.
+func TestChosenPeers(t *testing.T) {
+	e, err := newEnv(settings{size: "tiny", rounds: 1, dir: t.TempDir(), peers: "^modernc", latency: 3 * time.Millisecond, bandwidth: 100}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.close()
+	if line := e.line(); line.Latency != 3*time.Millisecond || line.Bandwidth != 100_000_000/8 {
+		t.Errorf("the line is %+v", line)
+	}
+	i := slices.IndexFunc(localTable(), func(w localWorkload) bool { return w.name == "one-row-normal" })
+	rows, err := localTable()[i].run(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var there []string
+	for _, s := range rows[0].Compared.Standings {
+		if s.Missing == "" {
+			there = append(there, s.System)
+		}
+	}
+	if want := []string{subjectName, "wazero WAL+NORMAL", "modernc WAL+NORMAL"}; !slices.Equal(there, want) {
+		t.Errorf("there are %q", there)
+	}
+	if len(rows[0].Compared.Standings) != 6 {
+		t.Errorf("the table does not name who is left out: %+v", rows[0].Compared.Standings)
+	}
+	for _, p := range remotePeers {
+		if left := p.missing(e, &published{network: &network{bucket: "x"}}); (left == "-peers leaves it out") == (p.name == subjectName) {
+			t.Errorf("%s: %q", p.name, left)
 		}
 	}
 }

@@ -113,6 +113,10 @@ func manyTags(ctx context.Context, e *env) ([]row, error) {
 
 // manyRound measures one system once, on a copy of the databases.
 func manyRound(ctx context.Context, e *env, s system, name string, into *standing) (err error) {
+	if why := e.unwanted(name); why != "" {
+		into.Figures, into.Missing = nil, why
+		return nil
+	}
 	prog, err := e.program(ctx, s.program)
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 
 // call is what a child that serves is told, a line of JSON each.
 type call struct {
-	Op    string // prepare, run or answer
+	Op    string // prepare, run, rest or answer; "": whether it is there
 	Round uint64
 	Part  uint64
 	N     int
@@ -32,8 +32,8 @@ type reply struct {
 // peer is a contender in a process of another program.
 type peer struct {
 	*dialogue
-	title string
-	rest  bool
+	title    string
+	restless bool
 }
 
 func (p *peer) name() string { return p.title }
@@ -51,7 +51,7 @@ func newPeer(ctx context.Context, e *env, prog *program, workload string, s syst
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{dialogue: d, title: s.name, rest: !e.size.restless}
+	p := &peer{dialogue: d, title: s.name, restless: e.size.restless}
 	if _, err := p.ask(call{}); err != nil { // it is open
 		return nil, errors.Join(fmt.Errorf("open: %w", err), p.close())
 	}
@@ -73,12 +73,21 @@ func (p *peer) prepare(context.Context) error {
 	return err
 }
 
+// rest waits until the child is idle.
+func (p *peer) rest(context.Context) error {
+	if p.restless {
+		return nil
+	}
+	_, err := p.ask(call{Op: "rest"})
+	return err
+}
+
 // run implements contender; a contest calls timed instead.
 func (p *peer) run(context.Context, *rand.Rand, int) error { return errors.ErrUnsupported }
 
 // timed lets the child measure itself, so that what the pipe takes is no part of it.
 func (p *peer) timed(_ context.Context, round, part uint64, n int) (time.Duration, error) {
-	r, err := p.ask(call{Op: "run", Round: round, Part: part, N: n, Rest: p.rest})
+	r, err := p.ask(call{Op: "run", Round: round, Part: part, N: n, Rest: !p.restless})
 	return time.Duration(r.Seconds * float64(time.Second)), err
 }
 
@@ -133,6 +142,9 @@ func servedContender(ctx context.Context, j job) (sqlContender, error) {
 
 func serve(ctx context.Context, who contender, c call) (r reply, err error) {
 	switch c.Op {
+	case "":
+	case "rest":
+		awaitIdle(ctx, 10*time.Second)
 	case "prepare":
 		if p, ok := who.(preparer); ok {
 			err = p.prepare(ctx)
@@ -147,6 +159,8 @@ func serve(ctx context.Context, who contender, c call) (r reply, err error) {
 		r.Seconds = time.Since(start).Seconds()
 	case "answer":
 		r.Answer, err = who.answer(ctx)
+	default:
+		err = fmt.Errorf("no operation %q", c.Op)
 	}
 	return r, err
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -74,6 +76,37 @@ func inMemory(dir string) bool {
 	}
 	kind := uint32(st.Type)
 	return kind == tmpfs || kind == ramfs
+}
+
+// fileSystemOf is the type of the file system of a directory, or "".
+func fileSystemOf(dir string) string {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return ""
+	}
+	if dir, err = filepath.Abs(dir); err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return ""
+	}
+	return fileSystemIn(string(mounts), dir)
+}
+
+// fileSystemIn finds the mount that a path is on: the last one of the longest name.
+func fileSystemIn(mounts, path string) (kind string) {
+	longest := -1
+	for line := range strings.Lines(mounts) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 {
+			continue
+		}
+		at := strings.TrimSuffix(fields[1], "/")
+		if (path == at || strings.HasPrefix(path, at+"/")) && len(at) >= longest {
+			longest, kind = len(at), fields[2]
+		}
+	}
+	return kind
 }
 
 // memoryDir is a directory in memory, or "".

@@ -22,4 +22,6 @@ func allocated(info fs.FileInfo) int64 { return info.Size() }
 
 func inMemory(string) bool { return false }
 
+func fileSystemOf(string) string { return "" }
+
 func memoryDir() string { return "" }

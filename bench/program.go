@@ -67,6 +67,10 @@ func (e *env) program(ctx context.Context, name string) (*program, error) {
 		e.programs = make(map[string]*program)
 	}
 	e.programs[name] = p
+	if name == litestreamProgram && e.unwanted(litestreamName) != "" {
+		p.why = e.unwanted(litestreamName)
+		return p, nil
+	}
 	if e.peerless {
 		p.why = "peers were left out"
 		return p, nil
@@ -81,7 +85,7 @@ func (e *env) program(ctx context.Context, name string) (*program, error) {
 	p.path = path
 	info, err := buildinfo.ReadFile(path)
 	if err == nil {
-		e.peerVersions = append(e.peerVersions, versionsOf(info)...)
+		e.peerVersions = append(e.peerVersions, peerVersion{name, versionsOf(info)})
 	}
 	return p, err
 }

@@ -61,16 +61,16 @@ func (u usage) dollars() float64 {
 const computedNote = "time is *computed*"
 
 // line is the bucket's speed in comparisons.
-func (e *env) line() speed { return speed{Latency: e.size.latency, Bandwidth: gigabit} }
+func (e *env) line() speed { return speed{Latency: e.size.latency, Bandwidth: e.bandwidth} }
 
 // lineNote says what it is.
 func (e *env) lineNote() string {
-	return fmt.Sprintf("A request takes %v before its first byte; the line has 1 Gbit/s", e.size.latency)
+	return fmt.Sprintf("A request takes %v before its first byte; the line has %g Gbit/s", e.size.latency, float64(e.bandwidth)/(1000*megabit))
 }
 
 // computed adds to a trial on a fast bucket what a slow one would have taken.
 func (e *env) computed(t trial) trial {
-	t.elapsed += time.Duration(t.inRow*float64(e.size.latency)) + time.Duration(float64(t.bytesIn+t.bytesOut)/gigabit*float64(time.Second))
+	t.elapsed += time.Duration(t.inRow*float64(e.size.latency)) + time.Duration(float64(t.bytesIn+t.bytesOut)/float64(e.bandwidth)*float64(time.Second))
 	return t
 }
 

@@ -267,6 +267,9 @@ func copyFile(to, from string) error {
 
 // missing is why a peer cannot take part, or "".
 func (p *remotePeer) missing(e *env, pub *published) string {
+	if why := e.unwanted(p.name); why != "" {
+		return why
+	}
 	if p.folder(pub) != "" {
 		return ""
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -120,8 +121,8 @@ func pushCompared(ctx context.Context, e *env) ([]row, error) {
 	c := &comparison{What: "a one-row transaction that is committed gets into the bucket", Note: e.lineNote()}
 	for _, w := range writers {
 		s := standing{System: w.title, Note: w.note}
-		if w.system == litestreamName && pub.litestream == "" {
-			s.Missing = e.programs[litestreamProgram].why
+		if e.unwanted(w.title) != "" || w.system == litestreamName && pub.litestream == "" {
+			s.Missing = cmp.Or(e.unwanted(w.title), e.programs[litestreamProgram].why)
 			c.Standings = append(c.Standings, s)
 			continue
 		}

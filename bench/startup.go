@@ -70,6 +70,10 @@ func startUp(ctx context.Context, e *env) (_ []row, err error) {
 			if s.graft {
 				path = graft
 			}
+			if why := e.unwanted(s.name); why != "" {
+				c.Standings[i].Figures, c.Standings[i].Missing = nil, why
+				continue
+			}
 			prog, err := e.program(ctx, s.program)
 			if err != nil {
 				return nil, err
