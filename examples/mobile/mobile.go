@@ -47,7 +47,7 @@ func Open(directory, tag, remote string) (_ *Database, err error) {
 	if err != nil {
 		return nil, err
 	}
-	connector, err := driver.NewConnector(store, tag, nil)
+	connector, err := driver.NewConnector(store, tag, &driver.Options{TimeFormat: noTime})
 	if err != nil {
 		return nil, err
 	}
@@ -57,13 +57,34 @@ func Open(directory, tag, remote string) (_ *Database, err error) {
 // Close closes the database. Its Rows must be closed before.
 func (d *Database) Close() error { return errors.Join(d.sql.Close(), d.store.Close()) }
 
-// Execute runs statements that give no rows, and tells how many rows they changed. args may be null.
-func (d *Database) Execute(statement string, args *Args) (int64, error) {
-	done, err := d.sql.ExecContext(context.Background(), statement, args.list()...)
+// noTime is a format that no value has: the driver takes numbers and texts of some columns for times else, and a program
+// gets what it wrote.
+const noTime = "no value is a time"
+
+// Execute runs statements that give no rows, and tells how many rows they changed, all of them together, with those that
+// triggers and foreign keys changed. args may be null; they are those of the first statement.
+func (d *Database) Execute(statement string, args *Args) (changed int64, err error) {
+	ctx := context.Background()
+	conn, err := d.sql.Conn(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return done.RowsAffected()
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	before, err := totalChanges(ctx, conn)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := conn.ExecContext(ctx, statement, args.list()...); err != nil {
+		return 0, err
+	}
+	after, err := totalChanges(ctx, conn)
+	return after - before, err
+}
+
+// totalChanges is how many rows a connection changed so far.
+func totalChanges(ctx context.Context, conn *sql.Conn) (n int64, err error) {
+	err = conn.QueryRowContext(ctx, "SELECT total_changes()").Scan(&n)
+	return n, err
 }
 
 // Query runs a statement that gives rows. args may be null.

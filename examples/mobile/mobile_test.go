@@ -136,6 +136,54 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// TestDeclaredTypes wants what was written, whatever the type that the column was declared with.
+func TestDeclaredTypes(t *testing.T) {
+	d := device(t, "")
+	execute(t, d, "CREATE TABLE t(a TIMESTAMP, b BOOLEAN, c DATETIME, d DATE, e TIME, f)", nil)
+	execute(t, d, "INSERT INTO t VALUES (1764446400, 1, '2026-11-29 20:00:00', '2026-11-29', 1.5, '2026-11-29T20:00:00Z')", nil)
+	if got, want := all(t, d, "SELECT * FROM t"), "1764446400|1|2026-11-29 20:00:00|2026-11-29|1.5|2026-11-29T20:00:00Z"; got != want {
+		t.Errorf("it gives %s, not %s", got, want)
+	}
+	rows, err := d.Query("SELECT * FROM t", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	if more, err := rows.Next(); !more || err != nil {
+		t.Fatal(more, err)
+	}
+	if v, err := rows.Integer(0); v != 1764446400 || err != nil {
+		t.Error("TIMESTAMP:", v, err)
+	}
+	if v, err := rows.Integer(1); v != 1 || err != nil {
+		t.Error("BOOLEAN:", v, err)
+	}
+	if v, err := rows.Real(1); v != 1 || err != nil {
+		t.Error("BOOLEAN:", v, err)
+	}
+	if v, err := rows.Bytes(2); string(v) != "2026-11-29 20:00:00" || err != nil {
+		t.Error("DATETIME:", v, err)
+	}
+}
+
+// TestExecuteCounts counts what several statements change.
+func TestExecuteCounts(t *testing.T) {
+	d := device(t, "")
+	for _, c := range []struct {
+		statement string
+		want      int64
+	}{
+		{"CREATE TABLE t(a)", 0},
+		{"INSERT INTO t VALUES (1), (2), (3); UPDATE t SET a = a + 1 WHERE a > 1", 5},
+		{"DELETE FROM t; CREATE TABLE u(a)", 3},
+		{"SELECT 1", 0},
+	} {
+		if n := execute(t, d, c.statement, nil); n != c.want {
+			t.Errorf("%s: %d rows, not %d", c.statement, n, c.want)
+		}
+	}
+}
+
 func TestTwoDevices(t *testing.T) {
 	bucket := "mem://" + t.Name()
 	a, b := device(t, bucket), device(t, bucket)

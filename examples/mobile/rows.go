@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"time"
 )
 
 // Rows are the answer to a query. Next moves to the first row, and then to the following ones.
@@ -29,7 +28,18 @@ func (r *Rows) Next() (bool, error) {
 	if !r.rows.Next() {
 		return false, r.rows.Err()
 	}
-	return true, r.rows.Scan(r.targets...)
+	if err := r.rows.Scan(r.targets...); err != nil {
+		return false, err
+	}
+	for i, v := range r.values {
+		if v, ok := v.(bool); ok { // the driver's, of a column that is declared so
+			r.values[i] = int64(0)
+			if v {
+				r.values[i] = int64(1)
+			}
+		}
+	}
+	return true, nil
 }
 
 // Close ends the query. It need not be at its end.
@@ -68,11 +78,6 @@ func (r *Rows) Integer(i int) (int64, error) {
 	switch v := v.(type) {
 	case int64:
 		return v, nil
-	case bool:
-		if v {
-			return 1, nil
-		}
-		return 0, nil
 	case float64:
 		if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
 			return int64(v), nil
@@ -113,8 +118,6 @@ func (r *Rows) Text(i int) (string, error) {
 		return strconv.FormatInt(v, 10), nil
 	case float64:
 		return strconv.FormatFloat(v, 'g', -1, 64), nil
-	case time.Time:
-		return v.Format(time.RFC3339Nano), nil
 	}
 	return fmt.Sprint(v), nil
 }
