@@ -22,7 +22,7 @@ VERSITY        = github.com/versity/versitygw/cmd/versitygw@v1.8.0
 GCS            = github.com/fsouza/fake-gcs-server@v1.56.1
 AZURITE        = azurite@3.37.0
 
-.PHONY: check format vet staticcheck tidy test race torture wasm2go toxic orm fuzz bench bench-compare cross platforms platforms-tests platforms-exchange platforms-smoke servers servers-clouds generate generated rename
+.PHONY: check format vet staticcheck tidy test race torture wasm2go toxic orm fuzz bench bench-compare bench-compare-selftest cross platforms platforms-tests platforms-exchange platforms-smoke servers servers-clouds generate generated rename
 
 check: format vet staticcheck tidy cross test race wasm2go toxic orm fuzz bench generated
 
@@ -138,7 +138,27 @@ bench-compare:
 				(cd bench && "$$dir/$$side.test" -test.run '^$$' -test.bench '$(BENCH)' -test.benchtime $(BENCH_TIME) >>"$$dir/$$side") || exit 1; \
 			done; \
 		done && \
-		$(GO) tool -modfile=tools.mod benchstat "base=$$dir/base" "head=$$dir/head"
+		$(GO) tool -modfile=tools.mod benchstat "base=$$dir/base" "head=$$dir/head" && \
+		$(GO) tool -modfile=tools.mod benchstat -format csv "base=$$dir/base" "head=$$dir/head" 2>/dev/null | awk -F, '$(SLOWER)'
+
+# The last line of bench-compare: the times that grew, where benchstat takes that for significant.
+SLOWER = /vs base/ { times = /sec\/op/ } times && $$6 ~ /^\+/ && $$1 != "geomean" { slower = slower " " $$1 " " $$6 } END { print "slower:" (slower ? slower : " nothing") }
+
+# Regressions that bench-compare must see, planted in the path of a read: FILE:PATTERN, a line before which a sleep is put.
+# It takes minutes: each is built and measured.
+PLANTS = 'snapshot/reader.go:r.pageIn(ctx,.p,.dst)' 'volume/store/read.go:page.:=.s.readPlace(ref,.buf);.page'
+
+bench-compare-selftest:
+	@dir=$$(mktemp -d) && trap 'git worktree remove --force "$$dir/tree"; rm -rf "$$dir"' EXIT && \
+		git worktree add --quiet --detach "$$dir/tree" HEAD && \
+		for plant in $(PLANTS); do \
+			file=$${plant%%:*}; \
+			git -C "$$dir/tree" checkout --quiet . && \
+			sed -i -e "/$${plant#*:}/i time.Sleep(50 * time.Microsecond)" -e '0,/^import (/s//import ("time"/' "$$dir/tree/$$file" && \
+			$(MAKE) --no-print-directory -C "$$dir/tree" bench-compare BASE=HEAD BENCH='PointSelectLarge/^graft$$$$' BENCH_ROUNDS=6 BENCH_TIME=200ms >"$$dir/out" || { cat "$$dir/out"; exit 1; }; \
+			tail -n 12 "$$dir/out"; \
+			grep -q '^slower: PointSelectLarge' "$$dir/out" || { echo "the sleep in $$file is not seen"; exit 1; }; \
+		done
 
 cross:
 	@for t in $(TARGETS); do \

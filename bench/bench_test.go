@@ -15,7 +15,11 @@ var peers = []system{graftSystem(""), fileSystem("wal", "full")}
 
 // each runs a benchmark with a fresh database of rows rows on every system.
 func each(b *testing.B, rows int, run func(b *testing.B, db *sql.DB)) {
-	for _, s := range peers {
+	eachOn(b, peers, rows, run)
+}
+
+func eachOn(b *testing.B, systems []system, rows int, run func(b *testing.B, db *sql.DB)) {
+	for _, s := range systems {
 		b.Run(s.name, func(b *testing.B) {
 			dbs, err := s.open(b.Context(), b.TempDir())
 			if err != nil {
@@ -46,27 +50,35 @@ func BenchmarkOneRowTransaction(b *testing.B) {
 	})
 }
 
-func BenchmarkPointSelect(b *testing.B) {
-	const rows = 100_000 // 24 MB
-	each(b, rows, func(b *testing.B, db *sql.DB) {
-		stmt, err := db.Prepare("SELECT b FROM t WHERE a = ?")
-		if err != nil {
+const selectRows = 100_000 // 24 MB
+
+func BenchmarkPointSelect(b *testing.B) { each(b, selectRows, selectPoints) }
+
+// BenchmarkPointSelectLarge reads a database that no cache of graft's holds: its pages come
+// from where they are stored, as those of a large one do.
+func BenchmarkPointSelectLarge(b *testing.B) {
+	eachOn(b, []system{graftSystem("pagecache=1MB"), fileSystem("wal", "full")}, selectRows, selectPoints)
+}
+
+// selectPoints reads random rows of selectRows.
+func selectPoints(b *testing.B, db *sql.DB) {
+	stmt, err := db.Prepare("SELECT b FROM t WHERE a = ?")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer stmt.Close()
+	read := func(i int) {
+		var text string
+		if err := stmt.QueryRow(1 + (i*7919)%selectRows).Scan(&text); err != nil {
 			b.Fatal(err)
 		}
-		defer stmt.Close()
-		read := func(i int) {
-			var text string
-			if err := stmt.QueryRow(1 + (i*7919)%rows).Scan(&text); err != nil {
-				b.Fatal(err)
-			}
-		}
-		for i := range rows / 5 { // what fits into caches is there
-			read(i)
-		}
-		for i := 0; b.Loop(); i++ {
-			read(i)
-		}
-	})
+	}
+	for i := range selectRows / 5 { // what fits into caches is there
+		read(i)
+	}
+	for i := 0; b.Loop(); i++ {
+		read(i)
+	}
 }
 
 func BenchmarkBulkInsert(b *testing.B) {
