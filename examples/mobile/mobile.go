@@ -32,9 +32,13 @@ type Database struct {
 
 // Open opens the database of the name tag in a data directory, which is made if need be: on Android it lies in the
 // files directory of the application. remote is the URL of the bucket, or empty.
-func Open(directory, tag, remote string) (_ *Database, err error) {
+func Open(directory, tag, remote string) (*Database, error) {
+	return open(directory, tag, &graft.Options{Remote: remote})
+}
+
+func open(directory, tag string, options *graft.Options) (_ *Database, err error) {
 	ctx := context.Background()
-	store, err := graft.Open(ctx, directory, &graft.Options{Remote: remote})
+	store, err := graft.Open(ctx, directory, options)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,19 @@ package mobile
 
 import (
 	"bytes"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"graft"
+	"graft/internal/faultbucket"
 )
 
 // device opens the database of a device of its own.
@@ -247,9 +256,99 @@ func TestBothSidesMoved(t *testing.T) {
 	}
 }
 
+// gate lets so many reads of a bucket through, and has the others wait for a Listener that ended their operation.
+type gate struct {
+	left, asked atomic.Int64
+	ended       chan struct{}
+}
+
+func (g *gate) before(r faultbucket.Request) error {
+	if r.Op != "get" {
+		return nil
+	}
+	g.asked.Add(1)
+	if g.left.Add(-1) < 0 {
+		select {
+		case <-g.ended:
+			time.Sleep(300 * time.Millisecond) // it has yet to return
+		case <-time.After(5 * time.Second): // nobody heard of bytes
+		}
+	}
+	return nil
+}
+
+// Progress ends the operation at the first bytes.
+func (g *gate) Progress(_, _ string, bytes, _ int64) bool {
+	if bytes == 0 {
+		return true
+	}
+	select {
+	case <-g.ended:
+	default:
+		close(g.ended)
+	}
+	return false
+}
+
+// TestAListenerEndsAnOperation ends a download at its first bytes, whose last read waits for that.
 func TestAListenerEndsAnOperation(t *testing.T) {
-	bucket := "mem://" + t.Name()
-	a := device(t, bucket)
+	bucket, reads := faultbucket.New(), &gate{ended: make(chan struct{})}
+	opened := bucket.Blob()
+	t.Cleanup(func() { _ = opened.Close() }) // it is memory
+	reads.left.Store(math.MaxInt64)
+	bucket.Fail(reads.before, nil)
+	var volume string
+	join := func() *Database {
+		d, err := open(t.TempDir(), "main", &graft.Options{Bucket: opened})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = d.Close() })
+		if volume != "" {
+			if err := d.Clone(volume, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return d
+	}
+	a := join()
+	execute(t, a, "CREATE TABLE t(a)", nil)
+	for range 8 {
+		execute(t, a, "INSERT INTO t VALUES (randomblob(500000))", nil)
+		if _, err := a.Push(nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var err error
+	if volume, err = a.RemoteVolume(); err != nil {
+		t.Fatal(err)
+	}
+	b := join()
+	before := reads.asked.Load()
+	pages, err := b.Download(nil)
+	if err != nil || pages < 900 {
+		t.Fatal(pages, err)
+	}
+	took := reads.asked.Load() - before
+	c := join()
+	reads.left.Store(took - 1)
+	if _, err := c.Download(reads); Kind(err) != KindCancelled {
+		t.Errorf("the download ends with %v", err)
+	}
+	reads.left.Store(math.MaxInt64)
+	if n, err := c.Download(nil); n == 0 || n > pages || err != nil {
+		t.Errorf("%d of %d pages are left, %v", n, pages, err)
+	}
+	if got := all(t, c, "SELECT count(*), sum(length(a)) FROM t"); got != "8|4000000" {
+		t.Errorf("it has %s", got)
+	}
+}
+
+// TestDamageIsCorrupt spoils every object of a bucket.
+func TestDamageIsCorrupt(t *testing.T) {
+	dir := t.TempDir()
+	remote := "file://" + filepath.ToSlash(dir)
+	a, b := device(t, remote), device(t, remote)
 	execute(t, a, "CREATE TABLE t(a)", nil)
 	if _, err := a.Push(nil); err != nil {
 		t.Fatal(err)
@@ -258,18 +357,22 @@ func TestAListenerEndsAnOperation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The operation does not wait for its Listener: a quick one may be over before.
-	b := device(t, bucket)
-	if err := b.Clone(volume, &steps{end: true}); err != nil && Kind(err) != KindCancelled {
-		t.Error(err)
+	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		return os.WriteFile(path, []byte("spoiled"), 0o666)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	ctx, stop := listening(&steps{end: true})
-	defer stop()
-	if _, err := b.graft.Fetch(ctx); err != nil && Kind(err) != KindCancelled {
-		t.Error(err)
-	}
-	if Kind(ctx.Err()) != KindCancelled {
-		t.Error("it was heard, and goes on")
+	if err := b.Clone(volume, nil); err == nil {
+		_, err = b.Download(nil)
+		if Kind(err) != KindCorrupt {
+			t.Errorf("the download ends with %v", err)
+		}
+	} else if Kind(err) != KindCorrupt {
+		t.Errorf("the clone ends with %v", err)
 	}
 }
 
@@ -288,6 +391,8 @@ func TestKinds(t *testing.T) {
 		err  error
 	}{
 		{KindNone, nil},
+		{KindFull, fmt.Errorf("write: %w", graft.ErrFull)},
+		{KindInUse, fmt.Errorf("open: %w", graft.ErrInUse)},
 		{KindNoVolume, d.Clone(volume, nil)},
 		{KindOther, d.Clone("no name", nil)},
 		{KindOther, second(d.Execute("SELECT", nil))},
