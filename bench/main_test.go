@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,6 @@ var mayBeZero = []string{"idle-list", "cold-point-join-1.5GB", "cold-point-join-
 
 // TestWorkloads runs every workload once, tiny.
 func TestWorkloads(t *testing.T) {
-	needMemory(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "result.json")
 	var out, progress strings.Builder
@@ -70,6 +70,9 @@ func TestWorkloads(t *testing.T) {
 		names = append(names, r.Name)
 		if !strings.Contains(out.String(), "\n"+r.Name+" ") {
 			t.Errorf("the table has no row %s:\n%s", r.Name, &out)
+		}
+		if strings.HasPrefix(r.Verdict, "skipped") && strings.Contains(r.Verdict, memoryIsLinux) && runtime.GOOS != "linux" {
+			continue
 		}
 		if strings.HasPrefix(r.Verdict, "skipped") {
 			t.Errorf("%s: %s", r.Name, r.Verdict)

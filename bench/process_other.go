@@ -10,7 +10,7 @@ import (
 )
 
 // anonymousMemory is known on Linux alone.
-func anonymousMemory() (int64, error) { return 0, skipped("anonymous memory is read on Linux alone") }
+func anonymousMemory() (int64, error) { return 0, skipped(memoryIsLinux) }
 
 // awaitIdle collects garbage, and gives what runs in the background a moment.
 func awaitIdle(context.Context, time.Duration) {

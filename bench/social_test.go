@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 )
 
@@ -107,4 +108,36 @@ func TestSocialSmall(t *testing.T) {
 	if got, err := ask(t.Context(), db, "SELECT count(*) FROM posts WHERE body LIKE '% (edited)'", 1); err != nil || got != "1" {
 		t.Errorf("%s posts are edited, %v", got, err)
 	}
+}
+
+// TestSocialStreamKeepsNothing makes rows of 30 MB, and looks at the memory that is left in use.
+func TestSocialStreamKeepsNothing(t *testing.T) {
+	s := newSocialStream(1)
+	s.row(userTable, 0)
+	s.row(postTable, 1)
+	used := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before, made := used(), 0
+	for made < 30<<20 {
+		err := s.session(func(_ socialTable, values []any) error {
+			for _, v := range values {
+				if text, ok := v.(string); ok {
+					made += len(text)
+				}
+				made += 8
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if grown := used() - before; grown > 2<<20 {
+		t.Errorf("%d bytes are in use after rows of %d", grown, made)
+	}
+	runtime.KeepAlive(s)
 }
