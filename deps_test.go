@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +51,36 @@ var linked = map[string]string{
 	"github.com/ncruces/go-sqlite3":                "only vfs and driver know SQLite",
 	"github.com/tetratelabs/wazero":                "only vfs and driver know SQLite",
 	"github.com/johannesboyne/gofakes3":            "a server for tests",
+}
+
+// peers are what bench compares graft with: they stay out of the requirements of the module, on either engine.
+var peers = []string{"modernc.org/sqlite", "github.com/mattn/go-sqlite3", "github.com/benbjohnson/litestream", "gonum.org/v1/plot"}
+
+func TestPeersAreNotRequired(t *testing.T) {
+	for _, name := range []string{"go.mod", "go.wasm2go.mod"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, peer := range required(string(text), peers) {
+			t.Errorf("%s requires %s: it belongs in bench/go.mod", name, peer)
+		}
+	}
+	if got := required("require (\n\tmodernc.org/sqlite v1.62.0 // indirect\n\tmodernc.org/sqlite2 v1\n)\n", peers); len(got) != 1 {
+		t.Errorf("of a planted requirement it sees %q", got)
+	}
+}
+
+// required gives those of the modules that a go.mod names.
+func required(text string, modules []string) (found []string) {
+	for line := range strings.Lines(text) {
+		for _, field := range strings.Fields(line) {
+			if slices.Contains(modules, field) {
+				found = append(found, field)
+			}
+		}
+	}
+	return found
 }
 
 // direct packages must not be imported by library code.
