@@ -28,9 +28,9 @@ func TestColdRows(t *testing.T) {
 		{6, .007, 201 * ms, met},
 	} {
 		one := trial{elapsed: test.elapsed, inRow: test.trips}
-		c := coldTrials{cold: []trial{one, one}, hydrated: series{Unit: seconds, Samples: slices.Repeat([]float64{test.hydrated}, 2)}, latency: 25 * ms}
+		c := coldTrials{cold: []trial{one, one, one}, hydrated: series{Unit: seconds, Samples: slices.Repeat([]float64{test.hydrated}, 3)}, latency: 25 * ms}
 		r := c.time("planted")
-		if got := judge(r.Figure, r.Target); got != test.want || len(r.Figure.Samples) != 2 {
+		if got := judge(r.Figure, r.Target); got != test.want || len(r.Figure.Samples) != 3 {
 			t.Errorf("%v in %v round trips is %v: %s", test.elapsed, test.trips, r.Figure, got)
 		}
 	}

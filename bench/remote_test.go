@@ -82,9 +82,9 @@ func TestSpread(t *testing.T) {
 		want []float64
 		says verdict
 	}{
-		{[]series{of(3, 3), of(3, 3), of(3, 3)}, []float64{1, 1}, met},
-		{[]series{of(2, 2), of(2, 2), of(3, 3)}, []float64{1.5, 1.5}, missed},
-		{[]series{of(4, 4), of(2, 2), of(2, 2)}, []float64{2, 2}, missed}, // fewer after more commits
+		{[]series{of(3, 3, 3), of(3, 3, 3), of(3, 3, 3)}, []float64{1, 1, 1}, met},
+		{[]series{of(2, 2, 2), of(2, 2, 2), of(3, 3, 3)}, []float64{1.5, 1.5, 1.5}, missed},
+		{[]series{of(4, 4, 4), of(2, 2, 2), of(2, 2, 2)}, []float64{2, 2, 2}, missed}, // fewer after more commits
 	} {
 		got := spread(test.all)
 		if !slices.Equal(got.Samples, test.want) || judge(got, sameTarget) != test.says {
