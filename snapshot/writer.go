@@ -44,6 +44,7 @@ func newWriter(r *Reader) *Writer {
 // rebase lets w stand on what r reads with nothing staged.
 func (w *Writer) rebase(r *Reader) {
 	if w.base != nil {
+		r.onMiss, r.notesUsed = w.base.onMiss, w.base.notesUsed
 		w.base.Close()
 	}
 	w.endHold()
@@ -73,6 +74,12 @@ func (w *Writer) Base() *Reader { return w.base.Clone() }
 func (w *Writer) BasePage(ctx context.Context, p volume.PageIdx) (*volume.Page, error) {
 	return w.base.Page(ctx, p)
 }
+
+// OnMiss is [Reader.OnMiss] of what the Writer stands on, also after Commit.
+func (w *Writer) OnMiss(fn func(volume.PageIdx)) { w.base.OnMiss(fn) }
+
+// NoteUsed is [Reader.NoteUsed] of what the Writer stands on, also after Commit.
+func (w *Writer) NoteUsed() { w.base.NoteUsed() }
 
 // Snapshot is what the Writer stands on.
 func (w *Writer) Snapshot() *Snapshot { return w.base.snap }

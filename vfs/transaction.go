@@ -35,6 +35,7 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 		f.pin()
 	} else if f.turn != nil {
 		f.writer, f.turn = f.turn, nil
+		f.foresee(f.writer)
 	} else if f.writer == nil {
 		w, err := f.graft.TryWriter(f.reader)
 		if errors.Is(err, graft.ErrBusy) {
@@ -44,6 +45,7 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 			return f.fail(err, sqlite3.IOERR_LOCK)
 		}
 		f.writer = w
+		f.foresee(w)
 	}
 	began := f.lock < sqlite3vfs.LOCK_RESERVED && level >= sqlite3vfs.LOCK_RESERVED
 	f.lock = level
@@ -53,6 +55,17 @@ func (f *file) Lock(level sqlite3vfs.LockLevel) error {
 		f.keepJournal()
 	}
 	return nil
+}
+
+// foresee has what src misses foreseen, and what it reads count as used.
+func (f *file) foresee(src interface {
+	OnMiss(func(graft.PageIdx))
+	NoteUsed()
+}) {
+	if f.foresees {
+		src.OnMiss(f.missed)
+		src.NoteUsed()
+	}
 }
 
 // missed foresees what follows a page that is going to be fetched.
@@ -69,10 +82,7 @@ func (f *file) pin() {
 	f.cause = nil
 	f.stats.begin(f.interrupt())
 	f.reader = f.graft.Reader()
-	if f.foresees {
-		f.reader.OnMiss(f.missed)
-		f.reader.NoteUsed()
-	}
+	f.foresee(f.reader)
 	if f.shown != nil && f.shown.SameContent(f.reader) {
 		return
 	}
