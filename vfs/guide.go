@@ -36,8 +36,8 @@ const (
 
 // guide foresees which pages SQLite will ask for, from the B-trees that it goes
 // through, and has those fetched that are not here. When a page of a table or an
-// index follows the one before it in key order, those after it are fetched, more
-// each time. When a row is looked for that an entry of an index names, those of the
+// index is beside the one before it in key order, those that follow that way are
+// fetched, more each time. When a row is looked for that an entry of an index names, those of the
 // entries around it are.
 //
 // It guesses: what it fetches is never waited for by who does not ask for it, and
@@ -56,13 +56,14 @@ type guide struct {
 	asked map[graft.PageIdx]bool    // fetched ahead in this transaction
 
 	// The scan under way, of the leaves of tables and of indexes.
+	by      int // 1 in key order, -1 against it, 0 before the first
 	window  int
 	trigger graft.PageIdx // when it is read, the next window is fetched
 	edge    graft.PageIdx // last page of the window
 
 	// A scan whose pages lie in order among others fetches these too, up to
-	// rangeEdge, and so does a value that takes pages in order. It goes on when a
-	// leaf or a page of a value is read from rangeAt on.
+	// rangeEdge, or down to it, and so does a value that takes pages in order. It
+	// goes on when a leaf or a page of a value is read from rangeAt on.
 	rangeAt, rangeEdge graft.PageIdx
 }
 
@@ -111,7 +112,7 @@ func (g *guide) missed(f *file, p graft.PageIdx) {
 	parent, at := t.parent(p)
 	if parent == nil {
 		if g.last != 0 && p == g.last+1 { // a value of many pages, most likely
-			g.window, g.rangeEdge = firstWindow, p
+			g.by, g.window, g.rangeEdge = 1, firstWindow, p
 			g.extend(f)
 		}
 		return
@@ -119,15 +120,28 @@ func (g *guide) missed(f *file, p graft.PageIdx) {
 	if g.missedRow(f, t, parent, at, p) {
 		return
 	}
-	// A scan comes from the neighbour.
-	before := t.step(parent, at, -1)
-	if before == 0 || !slices.Contains(g.leafs[:], before) {
+	from, by := g.cameFrom(t, parent, at)
+	if by == 0 {
 		return
 	}
-	if p != g.edge && (p < g.rangeEdge || p > g.rangeEdge+maxRange) {
-		g.window = 0
+	way := by * (int(p) - int(g.rangeEdge))
+	if by != g.by || p != g.edge && from != g.edge && (way < 0 || way > maxRange) {
+		g.window = 0 // another scan
 	}
+	g.by = by
 	g.goOn(f, p)
+}
+
+// cameFrom gives the neighbour of child at of an interior page that was read last, and
+// which way a scan goes that came from there. It is 0 if none was.
+func (g *guide) cameFrom(t *tree, parent *interior, at int) (from graft.PageIdx, by int) {
+	first := cmp.Or(g.by, 1)
+	for _, by := range []int{first, -first} {
+		if from := t.step(parent, at, -by); from != 0 && slices.Contains(g.leafs[:], from) {
+			return from, by
+		}
+	}
+	return 0, 0
 }
 
 // goOn fetches the window of leaves behind p.
@@ -136,16 +150,16 @@ func (g *guide) goOn(f *file, p graft.PageIdx) {
 	t := treeOf(f, g.path[:])
 	parent, at := t.parent(p)
 	if below := t.at(p); below != nil {
-		parent, at = below, -1
+		parent, at = below, below.before(g.by)
 	}
 	if parent == nil {
 		return
 	}
-	pages := t.after(parent, at, g.window)
+	pages := t.behind(parent, at, g.by, g.window)
 	if len(pages) == 0 {
 		return
 	}
-	if inOrder(p, pages) {
+	if inOrder(p, pages, g.by) {
 		g.trigger, g.edge, g.rangeEdge = 0, p, p
 		g.extend(f)
 		return
@@ -154,16 +168,17 @@ func (g *guide) goOn(f *file, p graft.PageIdx) {
 	g.fetch(f, pages)
 }
 
-// inOrder tells whether pages follow p in ascending order and are many of those
-// that lie between.
-func inOrder(p graft.PageIdx, pages []graft.PageIdx) bool {
+// inOrder tells whether pages follow p in ascending order, or descending if by is -1,
+// and are many of those that lie between.
+func inOrder(p graft.PageIdx, pages []graft.PageIdx, by int) bool {
+	order := func(a, b graft.PageIdx) int { return by * cmp.Compare(a, b) }
 	last := pages[len(pages)-1]
-	return slices.IsSorted(pages) && p < pages[0] && int(last-p) <= minShare*len(pages)
+	return slices.IsSortedFunc(pages, order) && order(p, pages[0]) < 0 && distance(int(last), int(p)) <= minShare*len(pages)
 }
 
 // inRange lets the range go on that leaf p is in.
 func (g *guide) inRange(f *file, p graft.PageIdx) {
-	if p >= g.rangeAt && p <= g.rangeEdge {
+	if g.by*(int(p)-int(g.rangeAt)) >= 0 && g.by*(int(g.rangeEdge)-int(p)) >= 0 && g.rangeAt != 0 {
 		g.window = min(2*g.window, maxRange)
 		g.extend(f)
 	}
@@ -171,17 +186,17 @@ func (g *guide) inRange(f *file, p graft.PageIdx) {
 
 // extend fetches the next window of pages behind the edge of the range.
 func (g *guide) extend(f *file) {
-	first := g.rangeEdge + 1
-	last := min(g.rangeEdge+graft.PageIdx(g.window), graft.PageIdx(f.reader.PageCount()))
-	if first > last {
-		g.rangeAt = g.rangeEdge + 1
-		return
+	first := int(g.rangeEdge) + g.by
+	last := min(max(int(g.rangeEdge)+g.by*g.window, 1), int(f.reader.PageCount()))
+	g.rangeAt = graft.PageIdx(first)
+	if g.by*(last-first) < 0 {
+		return // rangeAt is beyond rangeEdge: there is no more
 	}
 	pages := make([]graft.PageIdx, 0, g.window)
-	for p := first; p <= last; p++ {
-		pages = append(pages, p)
+	for p := first; g.by*(last-p) >= 0; p += g.by {
+		pages = append(pages, graft.PageIdx(p))
 	}
-	g.rangeAt, g.rangeEdge = first, last
+	g.rangeEdge = graft.PageIdx(last)
 	g.fetch(f, pages)
 }
 
@@ -302,5 +317,5 @@ func (g *guide) end() {
 		cancel()
 	}
 	g.running.Wait()
-	*g = guide{}
+	*g = guide{path: g.path} // SQLite may have these in its cache
 }

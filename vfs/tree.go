@@ -99,27 +99,37 @@ func (t *tree) step(n *interior, at, by int) graft.PageIdx {
 	return graft.PageIdx(beside.children[len(beside.children)-1])
 }
 
-// after gives up to n pages behind child at of an interior page, in key order. An
-// interior page that is not here ends them, and is one of them.
-func (t *tree) after(node *interior, at, n int) []graft.PageIdx {
+// before gives the place ahead of all children of n, of who goes through them by 1 or
+// -1.
+func (n *interior) before(by int) int {
+	if by < 0 {
+		return len(n.children)
+	}
+	return -1
+}
+
+// behind gives up to n pages behind child at of an interior page, in key order, or
+// against it if by is -1. An interior page that is not here ends them, and is one of
+// them.
+func (t *tree) behind(node *interior, at, by, n int) []graft.PageIdx {
 	var pages []graft.PageIdx
 	for len(pages) < n {
-		for at++; at < len(node.children) && len(pages) < n; at++ {
+		for at += by; at >= 0 && at < len(node.children) && len(pages) < n; at += by {
 			pages = append(pages, graft.PageIdx(node.children[at]))
 		}
 		if len(pages) == n {
 			break
 		}
 		above, i := t.parent(node.idx)
-		if above == nil || i+1 >= len(above.children) {
+		if above == nil || i+by < 0 || i+by >= len(above.children) {
 			break
 		}
-		next := graft.PageIdx(above.children[i+1])
+		next := graft.PageIdx(above.children[i+by])
 		beside := t.at(next)
 		if beside == nil {
 			return append(pages, next)
 		}
-		node, at = beside, -1
+		node, at = beside, beside.before(by)
 		t.path = append([]graft.PageIdx{next}, t.path...)
 	}
 	return pages
