@@ -47,7 +47,7 @@ func TestWhoWaitsForAFlightThatIsGivenUpGoesAlone(t *testing.T) {
 	fs := newFlights[string, int]()
 	defer fs.close()
 	led := newLed(fs)
-	led.take("a")
+	led.take("a", func() bool { return false })
 	got := make(chan int)
 	go func() {
 		n, err := fs.do(context.Background(), "a", func(context.Context) (int, error) { return 9, nil })

@@ -72,7 +72,7 @@ func (r *Remote) getFrames(ctx context.Context, at snapshot.Point, frames []fram
 	meterOf(ctx).phase(PhasePages)
 	meterOf(ctx).expect(spanBytes(spans), pages)
 	var done atomic.Int64
-	err := r.getSpans(ctx, spans, func(s span, b []byte) error {
+	err := r.getSpans(ctx, spans, nil, func(s span, b []byte) error {
 		n := 0
 		for _, p := range s.parts {
 			n += wanted[p.place].pages
@@ -135,6 +135,7 @@ func bySegment(frames []decodedFrame) map[volume.SegmentID][]volume.PageEntry {
 type frameWant struct {
 	frame *volume.Address
 	pages int
+	first volume.PageIdx // that was wanted
 }
 
 // frameWants are frames, each once, in the order in which they were first wanted.
@@ -145,13 +146,13 @@ type frameWants struct {
 
 func newFrameWants() *frameWants { return &frameWants{places: make(map[volume.Address]int)} }
 
-// add wants one page more of a frame.
-func (w *frameWants) add(a *volume.Address) {
+// add wants page p of a frame, too.
+func (w *frameWants) add(a *volume.Address, p volume.PageIdx) {
 	i, ok := w.places[*a]
 	if !ok {
 		i = len(w.list)
 		w.places[*a] = i
-		w.list = append(w.list, frameWant{frame: a})
+		w.list = append(w.list, frameWant{frame: a, first: p})
 	}
 	w.list[i].pages++
 }
@@ -185,7 +186,7 @@ func (r *Remote) missing(ctx context.Context, x *index, leaves []volume.LeafIdx,
 			if has {
 				continue
 			}
-			wants.add(a)
+			wants.add(a, p)
 			n++
 		}
 	}

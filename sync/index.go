@@ -211,7 +211,7 @@ func (x *index) checkpoint(ctx context.Context, fetch bool) (*volume.Checkpoint,
 	if c != nil {
 		return c, nil
 	}
-	root := part{x.at, place{ref.Key(), ref.Offset, ref.Length, ref.Sum}}
+	root := part{at: x.at, place: place{ref.Key(), ref.Offset, ref.Length, ref.Sum}}
 	b, err := x.r.object(ctx, root, false)
 	switch {
 	case !errors.Is(err, snapshot.ErrAbsent):
@@ -332,7 +332,7 @@ func (x *index) around(c *volume.Checkpoint, n volume.LeafIdx) []volume.LeafIdx 
 
 // partOf says where a chunk lies.
 func (x *index) partOf(ch *volume.Chunk) part {
-	return part{x.at, place{ch.Object.Key(), ch.Offset, ch.Length, ch.Sum}}
+	return part{at: x.at, place: place{ch.Object.Key(), ch.Offset, ch.Length, ch.Sum}}
 }
 
 // decode reads a chunk and keeps it.
@@ -357,9 +357,7 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 	if err != nil || c == nil {
 		return err
 	}
-	var absent, others []part
-	led := newLed(x.r.objects)
-	defer led.giveUp()
+	var absent []part
 	seen := make(map[*volume.Chunk]bool)
 	for _, n := range leaves {
 		ch := c.Chunk(n)
@@ -368,21 +366,16 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 		}
 		seen[ch] = true
 		_, err := x.r.object(ctx, x.partOf(ch), false)
-		switch p := x.partOf(ch); {
-		case !errors.Is(err, snapshot.ErrAbsent):
-			if err != nil {
-				return err
-			}
-		case led.take(p.place):
-			absent = append(absent, p)
-		default:
-			others = append(others, p)
+		if errors.Is(err, snapshot.ErrAbsent) {
+			absent = append(absent, x.partOf(ch))
+		} else if err != nil {
+			return err
 		}
 	}
-	if err := x.getChunks(ctx, absent, led); err != nil {
+	if err := x.getChunks(ctx, absent); err != nil {
 		return err
 	}
-	for _, p := range others { // somebody else gets them
+	for _, p := range absent { // that somebody else gets
 		if _, err := x.r.object(ctx, p, true); err != nil {
 			return err
 		}
@@ -390,9 +383,17 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 	return nil
 }
 
-// getChunks has chunks in the local store.
-func (x *index) getChunks(ctx context.Context, absent []part, led *led[place, []byte]) error {
-	return x.r.getSpans(ctx, coalesce(absent), func(s span, b []byte) error {
+// getChunks has chunks in the local store that nobody else gets already.
+func (x *index) getChunks(ctx context.Context, absent []part) error {
+	led := newLed(x.r.objects)
+	defer led.giveUp()
+	take := func(p part) bool {
+		return led.take(p.place, func() bool {
+			_, err := x.r.object(ctx, p, false)
+			return err == nil
+		})
+	}
+	return x.r.getSpans(ctx, coalesce(absent), take, func(s span, b []byte) error {
 		chunks := make(map[volume.Hash][]byte, len(s.parts))
 		for _, p := range s.parts {
 			chunk := s.of(p, b)

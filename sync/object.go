@@ -20,6 +20,7 @@ import (
 type part struct {
 	at snapshot.Point // the commit
 	place
+	nth int // of the parts that are wanted together; coalesce sets it
 }
 
 // place says where a part lies, and what it must be: by its SHA-256, unless it is a
@@ -111,10 +112,16 @@ type span struct {
 	key         string
 	offset, end int64
 	parts       []part
+	nth         int // of the part that was wanted first
 }
 
-// coalesce gives the ranges that hold all parts, as few as their distances allow.
+// coalesce gives the ranges that hold all parts, as few as their distances allow, in
+// the order in which the first of each is wanted.
 func coalesce(parts []part) []span {
+	parts = slices.Clone(parts)
+	for i := range parts {
+		parts[i].nth = i
+	}
 	slices.SortFunc(parts, func(a, b part) int {
 		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.offset, b.offset), cmp.Compare(a.length, b.length))
 	})
@@ -124,13 +131,27 @@ func coalesce(parts []part) []span {
 			s := &spans[n]
 			end := max(s.end, p.offset+p.length)
 			if s.key == p.key && p.offset-s.end <= maxGap && end-s.offset <= maxRange {
-				s.parts, s.end = append(s.parts, p), end
+				s.parts, s.end, s.nth = append(s.parts, p), end, min(s.nth, p.nth)
 				continue
 			}
 		}
-		spans = append(spans, span{p.key, p.offset, p.offset + p.length, []part{p}})
+		spans = append(spans, span{p.key, p.offset, p.offset + p.length, []part{p}, p.nth})
 	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.nth, b.nth) })
 	return spans
+}
+
+// keep drops the parts of s that keep does not tell to stay, and what of the range is
+// for them alone at its ends.
+func (s *span) keep(keep func(part) bool) {
+	s.parts = slices.DeleteFunc(s.parts, func(p part) bool { return !keep(p) })
+	if len(s.parts) == 0 {
+		return
+	}
+	s.offset, s.end = s.parts[0].offset, 0
+	for _, p := range s.parts {
+		s.end = max(s.end, p.offset+p.length)
+	}
 }
 
 // of gives the bytes of a part of s, of which b are those of the range.
@@ -146,9 +167,10 @@ func spanBytes(spans []span) (n int64) {
 	return n
 }
 
-// getSpans reads ranges, several at a time, and calls fn with each, from several
-// goroutines. It ends with the first error.
-func (r *Remote) getSpans(ctx context.Context, spans []span, fn func(s span, b []byte) error) error {
+// getSpans reads ranges, several at a time and in their order, and calls fn with each,
+// from several goroutines. Before a range is read, keep, if there is one, tells which of
+// its parts are still to be. It ends with the first error.
+func (r *Remote) getSpans(ctx context.Context, spans []span, keep func(part) bool, fn func(s span, b []byte) error) error {
 	if len(spans) == 0 {
 		return nil
 	}
@@ -162,6 +184,12 @@ func (r *Remote) getSpans(ctx context.Context, spans []span, fn func(s span, b [
 			break
 		}
 		g.Go(func() error {
+			if keep != nil {
+				s.keep(keep)
+			}
+			if len(s.parts) == 0 {
+				return nil
+			}
 			whole := s.parts[0]
 			whole.offset, whole.length = s.offset, s.end-s.offset
 			b, err := r.get(each, whole, "read")

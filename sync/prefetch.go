@@ -15,7 +15,8 @@ var errNotFetched = errors.New("graft: not fetched ahead")
 
 // Prefetch has the given pages of a Snapshot stored here, of which at and root
 // are those of [Remote.Page], as far as the index has them: neighbours together,
-// several requests at a time. A Page of a frame that is under way waits for it.
+// several requests at a time, in the order of pages. A Page of a frame that is under way
+// waits for it, and not for those before it whose request has yet to begin.
 // It implements [snapshot.Remote].
 func (r *Remote) Prefetch(ctx context.Context, at snapshot.Point, root *snapshot.Root, pages []volume.PageIdx) error {
 	if at.IsZero() || r.bucket == nil {
@@ -77,7 +78,7 @@ func (r *Remote) wantPage(ctx context.Context, x *index, root *snapshot.Root, p 
 	if err != nil || b != nil {
 		return err
 	}
-	frames.add(a)
+	frames.add(a, p)
 	return nil
 }
 
@@ -85,20 +86,26 @@ func (r *Remote) wantPage(ctx context.Context, x *index, root *snapshot.Root, p 
 func (r *Remote) lead(ctx context.Context, at snapshot.Point, frames []frameWant) (err error) {
 	led := newLed(r.frames)
 	defer led.giveUp()
-	wanted := make(map[place]*volume.Address, len(frames))
+	wanted := make(map[place]frameWant, len(frames))
 	var parts []part
 	for _, f := range frames {
 		p := partOf(at, f.frame)
-		if wanted[p.place] != nil {
+		if wanted[p.place].frame != nil {
 			continue // of two Segments, which only damage makes
 		}
-		if led.take(*f.frame) {
-			wanted[p.place] = f.frame
-			parts = append(parts, p)
-		}
+		wanted[p.place] = f
+		parts = append(parts, p)
 	}
-	return r.getSpans(ctx, coalesce(parts), func(s span, b []byte) error {
-		decoded, err := r.decodeSpan(s, b, func(p place) *volume.Address { return wanted[p] })
+	// Whoever asks for a frame whose turn has not come gets it alone.
+	take := func(p part) bool {
+		f := wanted[p.place]
+		return led.take(*f.frame, func() bool {
+			has, err := r.store.HasPage(f.frame.Source.Segment, f.first)
+			return has && err == nil
+		})
+	}
+	return r.getSpans(ctx, coalesce(parts), take, func(s span, b []byte) error {
+		decoded, err := r.decodeSpan(s, b, func(p place) *volume.Address { return wanted[p].frame })
 		if err != nil {
 			return err
 		}
@@ -135,13 +142,23 @@ func newLed[K comparable, T any](fs *flights[K, T]) *led[K, T] {
 	return &led[K, T]{flights: fs, landing: make(map[K]landing[T])}
 }
 
-// take takes a flight on, unless it is under way.
-func (l *led[K, T]) take(key K) bool {
+// take takes a flight on, unless it is under way, or has by now brought here what it
+// is for.
+func (l *led[K, T]) take(key K, isHere func() bool) bool {
 	land, forget, ok := l.flights.lead(key)
-	if ok {
-		l.landing[key] = landing[T]{land: land, forget: forget}
+	if !ok {
+		return false
 	}
-	return ok
+	if isHere() { // it was fetched since the caller looked
+		var none T
+		forget()
+		land(none, errNotFetched)
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.landing[key] = landing[T]{land: land, forget: forget}
+	return true
 }
 
 // land gives what was fetched to those who wait for it, and to those who come

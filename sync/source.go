@@ -80,7 +80,7 @@ func (x *index) keepBundle(ctx context.Context, c *volume.Checkpoint) {
 
 // partOf gives the part that a frame is.
 func partOf(at snapshot.Point, a *volume.Address) part {
-	return part{at, place{key: a.Source.Key(), offset: a.Offset, length: a.Length}}
+	return part{at: at, place: place{key: a.Source.Key(), offset: a.Offset, length: a.Length}}
 }
 
 // frame gets a frame, verifies it and stores its pages.

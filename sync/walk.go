@@ -246,7 +246,7 @@ func (w *walker) want(ctx context.Context, missing []volume.PageIdx) error {
 			return err
 		}
 		if err == nil && a != nil {
-			w.frames.add(a)
+			w.frames.add(a, p)
 		}
 	}
 	return nil
