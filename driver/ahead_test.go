@@ -12,6 +12,7 @@ import (
 
 	"graft"
 	"graft/internal/faultbucket"
+	"graft/internal/meter"
 )
 
 // coldReplica gives a replica of a database that the statements make, with
@@ -122,7 +123,7 @@ func TestAColdScanTakesFewRequests(t *testing.T) {
 				most  int
 			}{ // in this order: the last scan runs into the pages of the first
 				{"SELECT sum(length(d)) FROM (SELECT d FROM u INDEXED BY byc ORDER BY c %s LIMIT 3600)", 45},
-				{"SELECT sum(length(b)) FROM (SELECT b FROM t ORDER BY a %s LIMIT 3600)", 12},
+				{"SELECT sum(length(b)) FROM (SELECT b FROM t ORDER BY a %s LIMIT 3600)", 20},
 			} {
 				var f flight
 				f.watch(bucket)
@@ -172,5 +173,53 @@ func TestALargeValueTakesFewRequests(t *testing.T) {
 	}
 	if f.all > 8 {
 		t.Errorf("%d requests for frames", f.all)
+	}
+}
+
+// TestWhatIsFetchedAheadEndsWithTheQuery looks inside a transaction, which goes on.
+func TestWhatIsFetchedAheadEndsWithTheQuery(t *testing.T) {
+	bucket := faultbucket.New()
+	replica, _ := coldReplica(t, bucket, scanned...)
+	ahead := func(ctx context.Context, _ faultbucket.Request) bool { return meter.Of(ctx).Speculative }
+	await := func(hang bool) {
+		for deadline := time.Now().Add(10 * time.Second); bucket.Hanging() > 0 != hang; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d requests hang", bucket.Hanging())
+			}
+		}
+	}
+	tx, err := replica.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	for _, order := range []string{"ASC", "DESC"} { // one is cancelled, one is closed
+		bucket.Hang(ahead)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		rows, err := tx.QueryContext(ctx, "SELECT d FROM u INDEXED BY byc ORDER BY c "+order)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < 200 && rows.Next() && bucket.Hanging() == 0; n++ {
+		}
+		await(true)
+		if order == "ASC" {
+			cancel()
+		} else if err := rows.Close(); err != nil {
+			t.Error(err)
+		}
+		await(false)
+		rows.Close()
+		bucket.Requests()
+		// What was given up is fetched when it is asked for, and ahead again.
+		var f flight
+		bucket.Hang(nil)
+		f.watch(bucket)
+		ask(t, tx, "SELECT sum(length(d)) FROM (SELECT d FROM u INDEXED BY byc ORDER BY c "+order+" LIMIT 3600)")
+		if f.all < 2 || f.all > 45 || f.most < 2 {
+			t.Errorf("%s: %d requests for frames, at most %d at once", order, f.all, f.most)
+		}
+		bucket.Fail(nil, nil)
 	}
 }

@@ -110,7 +110,9 @@ func (c *conn) PrepareContext(ctx context.Context, query string) (sqldriver.Stmt
 func (c *conn) ExecContext(ctx context.Context, query string, args []sqldriver.NamedValue) (sqldriver.Result, error) {
 	counted := ctx
 	if query != "" { // go-sqlite3's Savepoint looks at the type of ctx
-		counted = vfs.NewStatement().Context(ctx)
+		run := vfs.NewStatement()
+		defer run.End()
+		counted = run.Context(ctx)
 	}
 	r, err := c.inner.ExecContext(counted, query, args)
 	return r, c.explain(ctx, err)

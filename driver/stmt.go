@@ -43,14 +43,14 @@ func (s *stmt) Query(args []sqldriver.Value) (sqldriver.Rows, error) {
 	return s.QueryContext(context.Background(), namedValues(args))
 }
 
-// counted gives the context under which the statement runs. The first run counts
-// together with what preparing took.
-func (s *stmt) counted(ctx context.Context) context.Context {
+// run gives what counts a run of the statement. The first run counts together with
+// what preparing took.
+func (s *stmt) run() *vfs.Statement {
 	count := s.prepared
 	if s.prepared = nil; count == nil {
 		count = vfs.NewStatement()
 	}
-	return count.Context(ctx)
+	return count
 }
 
 func namedValues(args []sqldriver.Value) []sqldriver.NamedValue {
@@ -62,16 +62,20 @@ func namedValues(args []sqldriver.Value) []sqldriver.NamedValue {
 }
 
 func (s *stmt) ExecContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Result, error) {
-	r, err := s.inner.ExecContext(s.counted(ctx), args)
+	run := s.run()
+	defer run.End()
+	r, err := s.inner.ExecContext(run.Context(ctx), args)
 	return r, s.conn.explain(ctx, err)
 }
 
 func (s *stmt) QueryContext(ctx context.Context, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
-	r, err := s.inner.QueryContext(s.counted(ctx), args)
+	run := s.run()
+	r, err := s.inner.QueryContext(run.Context(ctx), args)
 	if err != nil {
+		run.End()
 		return nil, s.conn.explain(ctx, err)
 	}
-	return &rows{innerRows: r.(innerRows), conn: s.conn, ctx: ctx}, nil
+	return &rows{innerRows: r.(innerRows), conn: s.conn, ctx: ctx, run: run}, nil
 }
 
 // rows is a result of go-sqlite3's driver whose errors have their causes. The
@@ -80,6 +84,7 @@ type rows struct {
 	innerRows
 	conn *conn
 	ctx  context.Context
+	run  *vfs.Statement
 }
 
 // innerRows is what go-sqlite3's results are.
@@ -98,4 +103,7 @@ func (r *rows) Next(dest []sqldriver.Value) error {
 	return r.conn.explain(r.ctx, err)
 }
 
-func (r *rows) Close() error { return r.conn.explain(r.ctx, r.innerRows.Close()) }
+func (r *rows) Close() error {
+	r.run.End()
+	return r.conn.explain(r.ctx, r.innerRows.Close())
+}

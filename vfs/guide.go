@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"graft"
 	"graft/internal/meter"
@@ -41,7 +42,7 @@ const (
 // entries around it are.
 //
 // It guesses: what it fetches is never waited for by who does not ask for it, and
-// given up when the transaction ends. It takes half of the budget of a statement at
+// given up when the statement or the transaction ends. It takes half of the budget of a statement at
 // most. SQLite calls it one call at a time.
 type guide struct {
 	running sync.WaitGroup
@@ -53,7 +54,7 @@ type guide struct {
 	rows  []int                     // entries of it, one of which led to a row last
 	way   int                       // how many more were fetched ahead then
 	last  graft.PageIdx             // page read last
-	asked map[graft.PageIdx]bool    // fetched ahead in this transaction
+	asked map[graft.PageIdx]*batch  // fetched ahead in this transaction
 
 	// The scan under way, of the leaves of tables and of indexes.
 	by      int // 1 in key order, -1 against it, 0 before the first
@@ -65,6 +66,26 @@ type guide struct {
 	// rangeEdge, or down to it, and so does a value that takes pages in order. It
 	// goes on when a leaf or a page of a value is read from rangeAt on.
 	rangeAt, rangeEdge graft.PageIdx
+}
+
+// batch is pages that are fetched ahead together.
+type batch struct {
+	ended <-chan struct{} // closed when it is done, or is given up
+	done  atomic.Bool     // set before that unless it is given up
+}
+
+// isAsked tells whether page p is fetched ahead, or was, and not given up.
+func (g *guide) isAsked(p graft.PageIdx) bool {
+	b := g.asked[p]
+	if b == nil || b.done.Load() {
+		return b != nil
+	}
+	select {
+	case <-b.ended:
+		return b.done.Load()
+	default:
+		return true
+	}
 }
 
 // read notes a page that SQLite has read.
@@ -105,7 +126,7 @@ func (g *guide) remember(p graft.PageIdx) {
 
 // missed foresees what follows page p, which is going to be fetched.
 func (g *guide) missed(f *file, p graft.PageIdx) {
-	if g.asked[p] {
+	if g.isAsked(p) {
 		return // it is on its way
 	}
 	t := treeOf(f, g.path[:])
@@ -291,23 +312,26 @@ func distance(a, b int) int { return max(a-b, b-a) }
 
 // fetch has pages fetched that were not asked for yet.
 func (g *guide) fetch(f *file, pages []graft.PageIdx) {
-	pages = slices.DeleteFunc(pages, func(p graft.PageIdx) bool { return g.asked[p] })
+	pages = slices.DeleteFunc(pages, g.isAsked)
 	if len(pages) == 0 {
 		return
 	}
-	if g.asked == nil {
-		g.asked = make(map[graft.PageIdx]bool)
-	}
-	for _, p := range pages {
-		g.asked[p] = true
-	}
 	ctx, cancel := context.WithCancel(meter.Speculate(f.context()))
 	g.cancels = append(g.cancels, cancel)
+	meter.Of(ctx).Ahead.Add(cancel)
+	b := &batch{ended: ctx.Done()}
+	if g.asked == nil {
+		g.asked = make(map[graft.PageIdx]*batch)
+	}
+	for _, p := range pages {
+		g.asked[p] = b
+	}
 	r := f.reader.Clone()
 	g.running.Go(func() {
 		defer r.Close()
 		defer cancel()
 		_ = r.Prefetch(ctx, pages) // who asks for a page meets the error
+		b.done.Store(ctx.Err() == nil)
 	})
 }
 

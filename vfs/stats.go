@@ -8,7 +8,10 @@ import (
 
 // Statement counts what one statement takes of the bucket, in all databases of its
 // connection.
-type Statement struct{ meter meter.Meter }
+type Statement struct {
+	meter meter.Meter
+	ahead meter.Ahead
+}
 
 // NewStatement gives a Statement that has taken nothing.
 func NewStatement() *Statement { return &Statement{} }
@@ -17,8 +20,12 @@ func NewStatement() *Statement { return &Statement{} }
 // as s. Without one, a statement is as long as its transaction. The driver has one
 // for each statement.
 func (s *Statement) Context(ctx context.Context) context.Context {
-	return meter.With(ctx, meter.Tab{Statement: &s.meter})
+	return meter.With(ctx, meter.Tab{Statement: &s.meter, Ahead: &s.ahead})
 }
+
+// End tells that the statement will read no more: what is fetched ahead for it is
+// given up. Without it, that ends with the transaction.
+func (s *Statement) End() { s.ahead.End() }
 
 // fileStats is what a connection has taken through one file.
 type fileStats struct {
@@ -50,11 +57,12 @@ func (f *file) context() context.Context {
 
 // begin counts for the statement that ctx belongs to, or else for a new one.
 func (s *fileStats) begin(ctx context.Context) {
-	if s.statement = meter.Of(ctx).Statement; s.statement == nil {
+	tab := meter.Of(ctx)
+	if s.statement = tab.Statement; s.statement == nil {
 		s.statement = new(meter.Meter)
 	}
 	s.of = ctx
-	s.ctx = meter.With(ctx, meter.Tab{Statement: s.statement, Total: &s.total, Budget: s.budget})
+	s.ctx = meter.With(ctx, meter.Tab{Statement: s.statement, Total: &s.total, Budget: s.budget, Ahead: tab.Ahead})
 }
 
 // unbounded is context without the budget, for what was asked for by name.

@@ -33,6 +33,8 @@ type Bucket struct {
 		requests []Request
 		before   func(Request) error
 		after    func(Request) error
+		hangs    func(context.Context, Request) bool
+		hanging  int
 	}
 }
 
@@ -53,6 +55,26 @@ func (b *Bucket) Fail(before, after func(Request) error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.mu.before, b.mu.after = before, after
+}
+
+// Hang lets requests of which hangs tells so wait until their context ends. Nil: none.
+func (b *Bucket) Hang(hangs func(context.Context, Request) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.hangs = hangs
+}
+
+// Hanging is the number of requests that hang now.
+func (b *Bucket) Hanging() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.hanging
+}
+
+func (b *Bucket) addHanging(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.hanging += n
 }
 
 // Requests gives the requests so far, and forgets them.
@@ -103,8 +125,14 @@ func (b *Bucket) do(ctx context.Context, r Request, fn func(objects map[string][
 	}
 	b.mu.Lock()
 	b.mu.requests = append(b.mu.requests, r)
-	before, after := b.mu.before, b.mu.after
+	before, after, hangs := b.mu.before, b.mu.after, b.mu.hangs
 	b.mu.Unlock()
+	if hangs != nil && hangs(ctx, r) {
+		b.addHanging(1)
+		defer b.addHanging(-1)
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if before != nil {
 		if err := before(r); err != nil {
 			return err

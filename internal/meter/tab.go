@@ -7,6 +7,7 @@ type Tab struct {
 	Statement *Meter
 	Total     *Meter // of the connection
 	Budget    Budget // of Statement
+	Ahead     *Ahead // of Statement; nil: what is fetched ahead outlives it
 
 	// Speculative is set where nobody has asked for what is fetched: it stops at
 	// half of the budget.
