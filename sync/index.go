@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	counts "graft/internal/meter"
 	"graft/snapshot"
 	"graft/volume"
 	"graft/volume/store"
@@ -304,9 +305,7 @@ func (x *index) chunk(ctx context.Context, n volume.LeafIdx, fetch bool) (volume
 	}
 	b, err := x.r.object(ctx, x.partOf(ch), false)
 	if errors.Is(err, snapshot.ErrAbsent) && fetch {
-		if err = x.loadChunks(ctx, x.around(c, n)); err == nil {
-			b, err = x.r.object(ctx, x.partOf(ch), true)
-		}
+		b, err = x.getChunk(ctx, c, ch)
 	}
 	if err != nil {
 		return volume.PageTable{}, err
@@ -317,14 +316,28 @@ func (x *index) chunk(ctx context.Context, n volume.LeafIdx, fetch bool) (volume
 	return t.Leaf(n), nil
 }
 
-// around gives a leaf of each chunk that lies near that of leaf n in its object.
-func (x *index) around(c *volume.Checkpoint, n volume.LeafIdx) []volume.LeafIdx {
-	wanted := c.Chunk(n)
-	var near []volume.LeafIdx
+// getChunk gets a chunk from the bucket, and those around it if that is no harm: neither
+// what is wrong with one of them, nor a budget that they have no room in, keeps this one
+// from being had.
+func (x *index) getChunk(ctx context.Context, c *volume.Checkpoint, ch *volume.Chunk) ([]byte, error) {
+	p := x.partOf(ch)
+	err := x.getChunks(ctx, coalesce(x.around(c, ch))[:1]) // of one request
+	if err != nil && !errors.Is(err, volume.ErrCorrupt) && !errors.Is(err, counts.ErrBudget) {
+		return nil, err
+	}
+	return x.r.object(ctx, p, true)
+}
+
+// around gives the chunks that lie near one in its object and are not here, that one
+// first.
+func (x *index) around(c *volume.Checkpoint, wanted *volume.Chunk) []part {
+	near := []part{x.partOf(wanted)}
 	for i := range c.Chunks {
 		ch := &c.Chunks[i]
-		if from, to := min(ch.Offset, wanted.Offset), max(ch.Offset+ch.Length, wanted.Offset+wanted.Length); ch.Object == wanted.Object && to-from <= chunksAround/2 {
-			near = append(near, ch.Leaf)
+		if from, to := min(ch.Offset, wanted.Offset), max(ch.Offset+ch.Length, wanted.Offset+wanted.Length); ch != wanted && ch.Object == wanted.Object && to-from <= chunksAround/2 {
+			if _, err := x.r.object(context.Background(), x.partOf(ch), false); err != nil {
+				near = append(near, x.partOf(ch))
+			}
 		}
 	}
 	return near
@@ -372,7 +385,7 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 			return err
 		}
 	}
-	if err := x.getChunks(ctx, absent); err != nil {
+	if err := x.getChunks(ctx, coalesce(absent)); err != nil {
 		return err
 	}
 	for _, p := range absent { // that somebody else gets
@@ -383,8 +396,9 @@ func (x *index) loadChunks(ctx context.Context, leaves []volume.LeafIdx) error {
 	return nil
 }
 
-// getChunks has chunks in the local store that nobody else gets already.
-func (x *index) getChunks(ctx context.Context, absent []part) error {
+// getChunks has chunks in the local store that nobody else gets already. A chunk that
+// is damaged is an error, but the others of its range are stored.
+func (x *index) getChunks(ctx context.Context, absent []span) error {
 	led := newLed(x.r.objects)
 	defer led.giveUp()
 	take := func(p part) bool {
@@ -393,23 +407,26 @@ func (x *index) getChunks(ctx context.Context, absent []part) error {
 			return err == nil
 		})
 	}
-	return x.r.getSpans(ctx, coalesce(absent), take, func(s span, b []byte) error {
+	return x.r.getSpans(ctx, absent, take, func(s span, b []byte) error {
 		chunks := make(map[volume.Hash][]byte, len(s.parts))
+		var damage error
 		for _, p := range s.parts {
-			chunk := s.of(p, b)
-			if err := x.r.checkPart(p, chunk); err != nil {
-				return err
+			if err := x.r.checkPart(p, s.of(p, b)); err != nil {
+				damage = err
+			} else {
+				chunks[p.sum] = s.of(p, b)
 			}
-			chunks[p.sum] = chunk
 		}
 		if err := x.r.store.LandObjects(chunks); err != nil {
 			return err
 		}
 		for _, p := range s.parts {
-			led.land(p.place, chunks[p.sum])
-			led.forget(p.place)
+			if chunk := chunks[p.sum]; chunk != nil {
+				led.land(p.place, chunk)
+				led.forget(p.place)
+			}
 		}
-		return nil
+		return damage
 	})
 }
 

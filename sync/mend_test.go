@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"graft/internal/faultbucket"
+	"graft/internal/meter"
 	"graft/snapshot"
 	"graft/volume"
 	"graft/volume/store"
@@ -324,4 +326,60 @@ func flipAt(t *testing.T, path string, all []byte, off int) {
 	if _, err := f.WriteAt(all[off:off+1], int64(off)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A chunk that is damaged, or for which a budget has no room, keeps nobody from a page
+// of the chunk beside it.
+func TestADamagedChunkHarmsNoOther(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.remote.SetMaxSince(1)
+	a.remote.SetMaxEmbedded(0)
+	random := rand.New(rand.NewPCG(1, 1))
+	pages := []volume.PageIdx{1}
+	for range 2000 { // in no order that compresses
+		pages = append(pages, pages[len(pages)-1]+1+volume.PageIdx(random.IntN(200)))
+	}
+	a.commit("text", pages...)
+	a.must(a.push())
+	v := a.head.State().Remote
+	b.clone(v)
+	st := a.head.State()
+	rec, err := a.store.Commit(v, st.SyncPoint.Remote)
+	b.must(err)
+	ref := rec.Commit.Checkpoint
+	object := bucket.Object(ref.Key())
+	c, err := volume.DecodeCheckpoint(ref, object[ref.Offset:][:ref.Length])
+	b.must(err)
+	if len(c.Chunks) < 2 {
+		t.Fatalf("%d chunks", len(c.Chunks))
+	}
+	read := func(ctx context.Context, p volume.PageIdx) error {
+		r := b.head.Reader()
+		defer r.Close()
+		_, err := r.Page(ctx, p)
+		return err
+	}
+	b.must(read(t.Context(), 1)) // gets all chunks
+	whole, other := c.Chunks[0], c.Chunks[1]
+	inOther := pages[slices.IndexFunc(pages, func(p volume.PageIdx) bool { return volume.LeafOf(p) >= other.Leaf })]
+	lose := func(chunks ...volume.Chunk) {
+		for _, ch := range chunks {
+			flipInStore(t, b, object[ch.Offset:][:min(ch.Length, 1100)])
+		}
+		b.remote.ForgetIndexes()
+	}
+	lose(whole, other)
+	budget := meter.Budget{Bytes: whole.Length + 600}
+	poor := meter.With(t.Context(), meter.Tab{Statement: new(meter.Meter), Budget: budget})
+	if err := read(poor, pages[9]); err != nil {
+		t.Errorf("a page, with a budget for its chunk: %v", err)
+	}
+	lose(whole)
+	object[other.Offset+other.Length/2] ^= 1
+	bucket.SetObject(ref.Key(), object)
+	if err := read(t.Context(), pages[19]); err != nil {
+		t.Errorf("a page beside a damaged chunk: %v", err)
+	}
+	b.wantError(read(t.Context(), inOther), volume.ErrCorrupt)
 }
