@@ -203,3 +203,27 @@ func TestAPinThatDoesNotFitIsRefused(t *testing.T) {
 		t.Errorf("pins are %s", text)
 	}
 }
+
+// Pages of a pinned table that a pull left as they were stay, although the pages that
+// lead to them changed and are not here.
+func TestWhatAPullLeavesOfAPinIsNotEvicted(t *testing.T) {
+	source, p := newPinned(t, "UTF-8")
+	source.exec("INSERT INTO a SELECT k + 1000, randomblob(900), 2000 + k FROM a LIMIT 20", "PRAGMA graft_push")
+	p.exec("PRAGMA graft_pull", "PRAGMA graft_unpin = 'table w'") // finds what is pinned, without page 1
+	for range 2 {
+		p.want(otherQuery, source.ask(otherQuery))
+		p.settle()
+	}
+	g, err := p.db.Graft(context.Background(), "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := g.Pin(context.Background(), graft.Pin{Kind: graft.PinTable, Table: "a"})
+	if err != nil || got.Pages < 250 || got.Fetched < 3 || got.Fetched > 30 {
+		t.Errorf("pinned again: %+v, %v", got, err)
+	}
+	p.want(otherQuery, source.ask(otherQuery))
+	p.settle()
+	p.unplug()
+	p.want(pinnedQueries[0], source.ask(pinnedQueries[0]))
+}

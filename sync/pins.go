@@ -1,6 +1,7 @@
 package sync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,9 +83,27 @@ type pins struct {
 	// finding is held while the pages are found that are held, which takes no
 	// request. turn is taken before it.
 	finding sync.Mutex
-	hold    *store.FetchedHold                 // of all Pins; nil before they were looked at
+	holds   map[store.Pin]pinHold              // nil before they were looked at
 	at      map[volume.VolumeID]snapshot.Point // what each Graft with Pins stood on then
 	fetched map[volume.VolumeID]snapshot.Point // and when autosync had all of them here
+}
+
+// pinHold is what is held for a Pin.
+type pinHold struct {
+	now *store.FetchedHold // what was found last
+
+	// before is what was found before that, while now lacks pages that only pages
+	// lead to which are not here.
+	before *store.FetchedHold
+}
+
+// release gives up what is held, but for keep.
+func (h pinHold) release(keep *store.FetchedHold) {
+	for _, hold := range []*store.FetchedHold{h.now, h.before} {
+		if hold != nil && hold != keep {
+			hold.Release()
+		}
+	}
 }
 
 // UseHeads gives the Remote the way to open the Grafts that have Pins. It is called
@@ -127,13 +146,13 @@ func (r *Remote) Pin(ctx context.Context, h *snapshot.Head, p Pin) (got Pinned, 
 	}
 	hold := r.store.HoldFetched(ctx)
 	defer hold.Release()
-	if err := r.holdAll(ctx, hold, make(map[volume.VolumeID]snapshot.Point)); err != nil {
+	if err := r.holdAll(ctx, hold); err != nil {
 		return Pinned{}, err
 	}
 	if err := r.store.SetPin(key); err != nil { // first, so that nothing of it is swept
 		return Pinned{}, err
 	}
-	if got, err = r.cover(ctx, h, p, hold, true); err == nil {
+	if got, _, err = r.cover(ctx, h, p, hold, true); err == nil {
 		err = r.HoldPins(ctx, true)
 	}
 	if err != nil && !slices.Contains(stored, key) {
@@ -213,30 +232,52 @@ func (r *Remote) Pins(ctx context.Context, h *snapshot.Head) ([]PinInfo, error) 
 }
 
 // HoldPins keeps the pages of all Pins from being evicted, as far as they are known
-// here: those of the newest Snapshots. It does nothing when no Graft stands on another
-// commit than the last time, unless again is set. It makes no request.
+// here: those of the newest Snapshots, and those that were kept before where not all of
+// these are known. It does nothing when all were known the last time and no Graft stands
+// on another commit since, unless again is set. It makes no request.
 func (r *Remote) HoldPins(ctx context.Context, again bool) error {
 	ps := &r.pins
 	ps.finding.Lock()
 	defer ps.finding.Unlock()
-	if ps.hold != nil && !again && !r.pinsMoved(ctx) {
+	if ps.holds != nil && !again && !r.pinsMoved(ctx) {
 		return nil
 	}
-	hold, at := r.store.HoldFetched(ctx), make(map[volume.VolumeID]snapshot.Point)
-	if err := r.holdAll(ctx, hold, at); err != nil {
-		hold.Release()
+	stored, err := r.store.Pins()
+	if err != nil {
 		return fmt.Errorf("hold pinned pages: %w", err)
 	}
-	if ps.hold != nil {
-		ps.hold.Release()
+	holds, at := make(map[store.Pin]pinHold), make(map[volume.VolumeID]snapshot.Point)
+	for _, sp := range stored {
+		found := pinHold{now: r.store.HoldFetched(ctx)}
+		holds[sp] = found
+		whole, err := r.holdPin(ctx, sp, found.now, at)
+		if err != nil {
+			for _, h := range holds {
+				h.now.Release()
+			}
+			return fmt.Errorf("hold pinned pages: %w", err)
+		}
+		if last := ps.holds[sp]; !whole {
+			found.before = cmp.Or(last.before, last.now)
+			holds[sp] = found
+		}
 	}
-	ps.hold, ps.at = hold, at
+	for sp, last := range ps.holds {
+		last.release(holds[sp].before)
+	}
+	ps.holds, ps.at = holds, at
 	return nil
 }
 
 // pinsMoved tells whether a Graft may stand on another commit than when its Pins
-// were looked at. The caller holds pins.finding.
+// were looked at, or not all of their pages were known then. The caller holds
+// pins.finding.
 func (r *Remote) pinsMoved(ctx context.Context) bool {
+	for _, h := range r.pins.holds {
+		if h.before != nil {
+			return true
+		}
+	}
 	for local, at := range r.pins.at {
 		h, err := r.pins.open(ctx, local)
 		if err != nil {
@@ -249,42 +290,52 @@ func (r *Remote) pinsMoved(ctx context.Context) bool {
 	return false
 }
 
-// holdAll holds the pages of all Pins as far as they are known here, and enters in
-// at what their Grafts stand on. A Pin of a Graft that is gone goes, too. One that
-// cannot be followed does not keep the others from being held.
-func (r *Remote) holdAll(ctx context.Context, hold *store.FetchedHold, at map[volume.VolumeID]snapshot.Point) error {
+// holdAll holds the pages of all Pins as far as they are known here.
+func (r *Remote) holdAll(ctx context.Context, hold *store.FetchedHold) error {
 	stored, err := r.store.Pins()
 	if err != nil {
 		return err
 	}
 	for _, sp := range stored {
-		err := r.holdPin(ctx, sp, hold, at)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil && !errors.Is(err, ErrNoTable) && !errors.Is(err, store.ErrQuota) {
-			r.log.Error("hold pinned pages", "volume", sp.Graft, "pin", sp.What, "error", err)
+		if _, err := r.holdPin(ctx, sp, hold, make(map[volume.VolumeID]snapshot.Point)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (r *Remote) holdPin(ctx context.Context, sp store.Pin, hold *store.FetchedHold, at map[volume.VolumeID]snapshot.Point) error {
+// holdPin holds the pages of a Pin as far as they are known here, tells whether these
+// are all, and enters in at what its Graft stands on. A Pin of a Graft that is gone
+// goes, too. That one cannot be followed is logged, and no error.
+func (r *Remote) holdPin(ctx context.Context, sp store.Pin, hold *store.FetchedHold, at map[volume.VolumeID]snapshot.Point) (whole bool, err error) {
+	whole, err = r.followPin(ctx, sp, hold, at)
+	switch {
+	case ctx.Err() != nil:
+		return false, context.Cause(ctx)
+	case errors.Is(err, ErrNoTable):
+		return true, nil // it was dropped
+	case err != nil && !errors.Is(err, store.ErrQuota):
+		r.log.Error("hold pinned pages", "volume", sp.Graft, "pin", sp.What, "error", err)
+	}
+	return whole && err == nil, nil
+}
+
+func (r *Remote) followPin(ctx context.Context, sp store.Pin, hold *store.FetchedHold, at map[volume.VolumeID]snapshot.Point) (whole bool, err error) {
 	h, err := r.pins.open(ctx, sp.Graft)
 	if errors.Is(err, store.ErrNotFound) {
-		return r.store.DeletePin(sp)
+		return true, r.store.DeletePin(sp)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	p, err := ParsePin(sp.What)
 	if err != nil {
-		return fmt.Errorf("%w: %w", volume.ErrCorrupt, err)
+		return false, fmt.Errorf("%w: %w", volume.ErrCorrupt, err)
 	}
 	st := h.State()
 	at[sp.Graft] = snapshot.PointOf(&st.GraftState)
-	_, err = r.cover(ctx, h, p, hold, false)
-	return err
+	_, whole, err = r.cover(ctx, h, p, hold, false)
+	return whole, err
 }
 
 // PinnedPoints gives the commits of remote Volumes that Pins keep.
@@ -336,8 +387,9 @@ func (r *Remote) refreshPins(ctx context.Context, h *snapshot.Head) error {
 	return nil
 }
 
-// cover holds what a Pin is of, and with fetch has it here.
-func (r *Remote) cover(ctx context.Context, h *snapshot.Head, p Pin, hold *store.FetchedHold, fetch bool) (Pinned, error) {
+// cover holds what a Pin is of, and with fetch has it here. It tells whether it knows
+// all pages of it.
+func (r *Remote) cover(ctx context.Context, h *snapshot.Head, p Pin, hold *store.FetchedHold, fetch bool) (got Pinned, whole bool, err error) {
 	_, pinned := h.Pin()
 	defer pinned.Close()
 	if p.Kind == PinTable {
@@ -346,38 +398,37 @@ func (r *Remote) cover(ctx context.Context, h *snapshot.Head, p Pin, hold *store
 			err = w.table(ctx, p.Table)
 		}
 		if err != nil {
-			return Pinned{}, err
+			return Pinned{}, false, err
 		}
-		return Pinned{w.got.Pages, w.fetched}, nil
+		return Pinned{w.got.Pages, w.fetched}, w.got.Whole, nil
 	}
 	at, root := pinned.Snapshot().Point(), pinned.Snapshot().Root()
 	if p.Kind == PinSnapshot {
 		at = snapshot.Point{Volume: p.Volume, LSN: p.LSN}
-		var err error
 		if root, err = r.pinnedRoot(ctx, at, fetch); err != nil {
-			return Pinned{}, err
+			return Pinned{}, false, err
 		}
 	}
 	if at.IsZero() {
-		return Pinned{}, nil
+		return Pinned{}, true, nil
 	}
 	x, err := r.index(ctx, at)
 	if err != nil {
-		return Pinned{}, err
+		return Pinned{}, false, err
 	}
-	leaves, _, err := x.leavesHere(ctx, fetch)
+	leaves, whole, err := x.leavesHere(ctx, fetch)
 	if err != nil {
-		return Pinned{}, err
+		return Pinned{}, false, err
 	}
 	all, missing, frames, err := r.missing(ctx, x, leaves, root, hold)
 	if err != nil || !fetch {
-		return Pinned{Pages: all}, err
+		return Pinned{Pages: all}, whole && err == nil, err
 	}
 	if err := hold.Fits(); err != nil {
-		return Pinned{}, err
+		return Pinned{}, false, err
 	}
 	done, err := r.getFrames(ctx, at, frames, missing)
-	return Pinned{all, done}, err
+	return Pinned{all, done}, whole, err
 }
 
 // pinnedRoot gives the Root at a commit, whose record it has here then.
