@@ -30,7 +30,7 @@ type offline struct {
 	graft.Offline
 	query bool
 	ran   bool          // the query
-	page  graft.PageIdx // that it missed
+	page  graft.PageIdx // that it missed first: SQLite gives up there, so others are not known
 }
 
 // can tells whether the bucket is not needed.
