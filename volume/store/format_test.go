@@ -125,3 +125,16 @@ func TestFormatOfTheOtherByteOrder(t *testing.T) {
 		}
 	}
 }
+
+func FuzzFormat(f *testing.F) {
+	for _, big := range []bool{false, true} {
+		f.Add(formatText(formatVersion, big))
+	}
+	f.Add("graft data directory, format 01\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		version, big, ok := parseFormat(text)
+		if ok != (ok && formatText(version, big) == text) {
+			t.Errorf("%q is version %d, big endian %v", text, version, big)
+		}
+	})
+}
