@@ -19,17 +19,19 @@ var reasons = map[string]reason{
 	"one-row-": {"Of some 75 µs of processor time SQLite's own code takes 22, `database/sql`, the binding and the calls between it and WebAssembly 20, and publishing the " +
 		"commit 29: 6 for the system call that writes the redo record, 4 for the commit's record, 3 for the comparison with what is replaced. WAL writes its frame for 7 (docs/adr/0024)",
 		profile("one-row-normal")},
-	"one-row-durable-8": {"Two processors are the limit: with eight connections at work a transaction takes twice the processor time that it takes alone, " +
-		"and there are 0.2 fdatasyncs for each (docs/adr/0024)",
+	"one-row-durable-8": {"An fdatasync takes some 400 µs beside seven other writers, twice of what it takes alone, and makes four or five transactions durable. Each of them takes " +
+		"some 165 µs of processor time, SQLite's half and the collection of the value log included, of which two processors have but 1.2 to give while that lasts; sixteen Grafts are no faster",
 		profile("one-row-durable-8")},
+	"point-select-": {"Of 17.8 µs graft takes 1.9, where everything fits into its cache: the rest is SQLite's own code, the binding and `database/sql`, which are the same for files. " +
+		"A page that is not in the cache comes from Badger",
+		profile("point-select-fits")},
 	"readers-7-writer": {"Whoever commits has SQLite drop the page caches of all other connections, in WAL mode as well, and 60 % of the processor time is SQLite's own code, which reads " +
 		"page 1, the root and a leaf again. The writer does not pause, and its commits take a share of two processors. The row of WAL below it misses the same target",
 		profile("readers-7-writer")},
 	"cold-scan-time": {"Badger copies and syncs what was fetched beside the scan, some 0.6 s of processor time for 165 MB, " +
 		"and a range of 4 MiB is there only when it is decoded as a whole (docs/adr/0017)",
 		profile("cold-scan")},
-	"cold-point-join-warm-time": {"Two round trips leave 18 ms for all else. To make a data directory takes 13, of which Badger's files take 10; the rest is the clone, whose Tag is durable, " +
-		"and SQLite's start (docs/adr/0019)",
+	"cold-point-join-warm-time": {"Two round trips leave 18 ms for all else, which go to the data directory that is made, the clone, whose Tag is durable, and SQLite's start (docs/adr/0019 and 0023)",
 		profile("cold-point-join-warm")},
 	"cold-profile-warm-time": {"As for the point query after a warm set", profile("cold-profile-warm")},
 	"cold-point-join-warm-others": {"It takes the six requests that it takes without a warm set, and beside them, in no more round trips, the listing of warm sets and the newest of them: " +
