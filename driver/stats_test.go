@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"testing"
 
+	sqlite3driver "github.com/ncruces/go-sqlite3/driver"
+
 	"graft"
 	"graft/driver"
 	"graft/internal/faultbucket"
+	"graft/vfs"
 )
 
 // cold is a replica without pages of a table with 20000 rows, t(a, b).
@@ -62,11 +65,28 @@ type counts struct {
 	PagesCached  int `json:"pages_cached"`
 	PagesLocal   int `json:"pages_local"`
 	PagesFetched int `json:"pages_fetched"`
+
+	RequestDollars float64 `json:"request_dollars"`
 }
 
 func (c *cold) stats() (s struct{ Statement, Connection, Process counts }) {
 	c.t.Helper()
 	if err := json.Unmarshal([]byte(ask(c.t, c, "PRAGMA graft_stats_json")), &s); err != nil {
+		c.t.Fatal(err)
+	}
+	return s
+}
+
+func (c *cold) statsInGo(schema string) (s vfs.Stats) {
+	c.t.Helper()
+	err := c.Raw(func(conn any) error {
+		var ok bool
+		if s, ok = vfs.StatsOf(conn.(sqlite3driver.Conn).Raw(), schema); !ok {
+			c.t.Errorf("%s is not of graft", schema)
+		}
+		return nil
+	})
+	if err != nil {
 		c.t.Fatal(err)
 	}
 	return s
@@ -97,6 +117,10 @@ func TestStatsOfEachStatement(t *testing.T) {
 		}
 		if again := c.stats(); again != s {
 			t.Errorf("asked twice: %+v, then %+v", s, again)
+		}
+		if inGo := c.statsInGo("main"); inGo.Statement.Requests() != int64(made) || inGo.Connection.Requests() != int64(sum) ||
+			inGo.Statement.RequestDollars() != got.RequestDollars || s.Connection.RequestDollars < 0.4e-6*float64(sum) {
+			t.Errorf("%s: %+v in Go, %+v in SQL, of %d requests", query, inGo, s, made)
 		}
 		if p := c.graft.Stats(); int(p.Requests()) != s.Process.Requests || s.Process.Requests < sum || int(p.Pages()) < s.Connection.PagesFetched {
 			t.Errorf("DB.Stats is %+v beside %+v", p, s)

@@ -3,6 +3,9 @@ package vfs
 import (
 	"context"
 
+	"github.com/ncruces/go-sqlite3"
+
+	"graft"
 	"graft/internal/meter"
 )
 
@@ -70,12 +73,33 @@ func (f *file) unbounded() context.Context {
 	return meter.With(f.context(), meter.Tab{Statement: f.stats.statement, Total: &f.stats.total})
 }
 
+// Stats is what was taken of the bucket and the local store through one database of a
+// connection. [graft.DB.Stats] has what the whole data directory took.
+type Stats struct {
+	Statement  graft.Stats // by the last statement that read from it, in all databases of the connection
+	Connection graft.Stats // by this database, since the connection opened it
+}
+
+// StatsOf gives the Stats of a database that conn has open, such as "main", and whether
+// it is one of graft. The caller has the connection to itself, as in Raw of a sql.Conn.
+func StatsOf(conn *sqlite3.Conn, schema string) (s Stats, ok bool) {
+	f := fileOf(conn, schema)
+	if f == nil {
+		return Stats{}, false
+	}
+	return f.taken(), true
+}
+
+func (f *file) taken() (s Stats) {
+	if f.stats.statement != nil {
+		s.Statement = f.stats.statement.Stats()
+	}
+	s.Connection = f.stats.total.Stats()
+	return s
+}
+
 // pragmaStats gives what was counted. It does not count as a statement.
 func (f *file) pragmaStats(context.Context, string) (string, any, error) {
-	var last meter.Stats
-	if f.stats.statement != nil {
-		last = f.stats.statement.Stats()
-	}
-	total, all := f.stats.total.Stats(), f.db.Stats()
-	return statsText(last, total, all), statsDoc{newCountsDoc(last), newCountsDoc(total), newCountsDoc(all)}, nil
+	s, all := f.taken(), f.db.Stats()
+	return statsText(s.Statement, s.Connection, all), statsDoc{newCountsDoc(s.Statement), newCountsDoc(s.Connection), newCountsDoc(all)}, nil
 }
