@@ -10,6 +10,9 @@ import (
 )
 
 func TestOwnDatabase(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the whole example takes long")
+	}
 	var out bytes.Buffer
 	r, err := run(context.Background(), &out, "")
 	t.Log(out.String())
@@ -26,6 +29,9 @@ func TestOwnDatabase(t *testing.T) {
 }
 
 func TestChinook(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the whole example takes long")
+	}
 	path := filepath.Join("..", "..", "..", "shared", "data", "chinook.sqlite")
 	if _, err := os.Stat(path); err != nil {
 		t.Skip("the Chinook database is not in the shared folder")
