@@ -10,6 +10,8 @@ EMULATED   = linux/386 linux/arm linux/arm64 linux/s390x
 # Tests that start themselves, which a program under qemu-user cannot: the kernel has no way to run its file.
 STARTING   = TestWriteUntilKilled|TestKilledProcess|TestKillsLeaveNoDamage|NamesTheProcess|RaceOfProcesses
 FUZZTIME  ?= 5000x
+# Packages that are tested at a time: some tests wait for the disk, or for time to pass.
+PARALLEL  ?= -p 3
 WASM2GO    = -tags graft_wasm2go
 RUNS_SQLITE = {{if .ForTest}}{{$$p := .ForTest}}{{range .Deps}}{{if eq . "github.com/ncruces/go-sqlite3"}}{{$$p}}{{end}}{{end}}{{end}}
 
@@ -52,12 +54,12 @@ tidy:
 
 # The README's command.
 test:
-	$(GO) test ./...
+	$(GO) test $(PARALLEL) ./...
 
 # Nothing in volume and syncmodel starts a goroutine, in their tests neither: test is enough for them. -short lets rapid make a
 # fifth of its checks.
 race:
-	$(GO) test -race -short -shuffle=on $$($(GO) list ./... | grep -vx -e '.*/volume' -e '.*/internal/syncmodel')
+	$(GO) test $(PARALLEL) -race -short -shuffle=on $$($(GO) list ./... | grep -vx -e '.*/volume' -e '.*/internal/syncmodel')
 
 # Machines race for long, among faults; it prints seeds and figures.
 #	make torture ROUNDS=3000 SEED=1
