@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"graft/internal/testdir"
 	"graft/volume"
 	"graft/volume/store"
 )
@@ -189,7 +190,7 @@ func (m *headModel) check(t *rapid.T) {
 var thinning = store.Options{ApplyAt: 40 << 10}
 
 func TestHeadBehavesAsItsVersions(t *testing.T) {
-	g := newGraftOf(t, memoryDir(t), thinning)
+	g := newGraftOf(t, testdir.InMemory(t), thinning)
 	rapid.Check(t, func(t *rapid.T) {
 		g.source.bring()
 		g.head = g.heads.New("main")

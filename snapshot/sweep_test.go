@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"graft/internal/testdir"
 	"graft/volume"
 	"graft/volume/store"
 )
@@ -20,15 +20,10 @@ import (
 func afterKill(t *testing.T, g *graft) *graft {
 	t.Helper()
 	dir := t.TempDir()
-	copyDir(t, dir, g.dir)
-	return openCopy(t, g, dir)
-}
-
-func copyDir(t *testing.T, to, from string) {
-	t.Helper()
-	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+	if err := testdir.Copy(dir, g.dir); err != nil {
 		t.Fatal(err)
 	}
+	return openCopy(t, g, dir)
 }
 
 // openCopy opens the Graft of g in a copy of its data directory.
@@ -415,7 +410,7 @@ func (w *world) check(t *rapid.T) {
 }
 
 func TestGraftsOfOneStoreBehaveAsTheirVersions(t *testing.T) {
-	g := newGraftOf(t, memoryDir(t), thinning)
+	g := newGraftOf(t, testdir.InMemory(t), thinning)
 	rapid.Check(t, func(t *rapid.T) {
 		g.source.bring()
 		w := &world{graft: g}

@@ -8,13 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 	"strings"
+
+	"graft/internal/testdir"
 )
 
 // image is a data directory at one moment: what a process that is killed then
@@ -79,7 +79,7 @@ func readFile(path string) (*fileImage, error) {
 	}
 	img := &fileImage{size: info.Size(), chunks: make(map[int64][]byte)}
 	var zeros [chunkSize]byte
-	for off := nextData(f, 0); off < img.size; off = nextData(f, off+chunkSize) {
+	for off := testdir.NextData(f, 0); off < img.size; off = testdir.NextData(f, off+chunkSize) {
 		off -= off % chunkSize
 		b := make([]byte, chunkSize)
 		n, err := f.ReadAt(b, off)
@@ -91,20 +91,6 @@ func readFile(path string) (*fileImage, error) {
 		}
 	}
 	return img, nil
-}
-
-// nextData gives the first offset from off on where f has no hole, or a high
-// number.
-func nextData(f *os.File, off int64) int64 {
-	if runtime.GOOS != "linux" {
-		return off
-	}
-	const seekData = 3
-	off, err := f.Seek(off, seekData)
-	if err != nil {
-		return math.MaxInt64 // no data
-	}
-	return off
 }
 
 // write makes a data directory of the image.

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -18,7 +17,7 @@ import (
 
 	"graft"
 	"graft/internal/faultbucket"
-	"graft/internal/filesys"
+	"graft/internal/testdir"
 )
 
 var (
@@ -103,25 +102,12 @@ type ack struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, seed: newSeed(t), bucket: faultbucket.New(), base: memoryDir(t)}
+	w := &world{t: t, seed: newSeed(t), bucket: faultbucket.New(), base: testdir.InMemory(t)}
 	w.net = faultbucket.NewNetwork(w.bucket)
 	w.mu.counts = make(map[string]int)
 	w.mu.states = make(map[graft.LSN]state)
 	w.mu.landed, w.mu.failed = make(map[opID]bool), make(map[opID]bool)
 	return w
-}
-
-// memoryDir gives an empty directory in memory where there is one: what a disk
-// keeps is worked out from the journal, and syncs take time.
-func memoryDir(t *testing.T) string {
-	const memory = "/dev/shm"
-	if free, err := filesys.FreeSpace(memory); err == nil && free > 2<<30 && free < 1<<50 {
-		if dir, err := os.MkdirTemp(memory, "graft-torture"); err == nil {
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			return dir
-		}
-	}
-	return t.TempDir()
 }
 
 // violation reports that something is not as graft promises. It may be called

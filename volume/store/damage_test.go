@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"graft/internal/testdir"
 	"graft/volume"
 	"graft/volume/store/journal"
 )
@@ -54,7 +55,7 @@ func (d damage) String() string {
 // in the journal since then.
 func soundDirs(t *testing.T) (closed, flushed, killed sound) {
 	t.Helper()
-	base := memoryDir(t)
+	base := testdir.InMemory(t)
 	w := newWorld(t, base, small, 0)
 	open := func() {
 		s, err := Open(filepath.Join(base, "closed"), Options{journal: journal.Options{FileSize: 16 << 10, Files: 4}, ApplyAt: 1 << 20})
@@ -94,9 +95,9 @@ func soundDirs(t *testing.T) (closed, flushed, killed sound) {
 func copyOpen(t *testing.T, to string, s *Store) {
 	t.Helper()
 	copyBadger(t, filepath.Join(to, "badger"), filepath.Join(s.Dir(), "badger"))
-	must(t, copyDir(filepath.Join(to, "journal"), filepath.Join(s.Dir(), "journal")))
+	must(t, testdir.Copy(filepath.Join(to, "journal"), filepath.Join(s.Dir(), "journal")))
 	for _, name := range []string{formatFile, "LOCK", "LOCK.pid"} {
-		must(t, copyFile(filepath.Join(to, name), filepath.Join(s.Dir(), name)))
+		must(t, testdir.CopyFile(filepath.Join(to, name), filepath.Join(s.Dir(), name)))
 	}
 }
 
@@ -235,13 +236,13 @@ func differs(s *Store, want content) string {
 // as it was, or with ErrCorrupt.
 func TestDamageIsFound(t *testing.T) {
 	closed, flushed, killed := soundDirs(t)
-	copies := memoryDir(t)
+	copies := testdir.InMemory(t)
 	for name, d := range map[string]sound{"closed": closed, "flushed": flushed, "killed": killed} {
 		t.Run(name, func(t *testing.T) {
 			outcomes := make(map[string]int)
 			for i, what := range damages(t, d.dir, rand.New(rand.NewPCG(damageSeed, uint64(len(name))))) {
 				dir := filepath.Join(copies, fmt.Sprint(i))
-				must(t, copyDir(dir, d.dir))
+				must(t, testdir.Copy(dir, d.dir))
 				what.do(t, dir)
 				outcomes[d.check(t, dir, what)]++
 				must(t, os.RemoveAll(dir))

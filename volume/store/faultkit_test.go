@@ -3,18 +3,15 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
-	"graft/internal/filesys"
 	"graft/internal/filesys/crashfs"
+	"graft/internal/testdir"
 	"graft/volume"
 	"graft/volume/store/journal"
 )
@@ -35,22 +32,6 @@ type tb interface {
 	Fatalf(format string, args ...any)
 }
 
-// memoryDir gives an empty directory in memory where there is one: what a disk
-// keeps is the matter of crashfs, and syncs take time.
-func memoryDir(t interface {
-	TempDir() string
-	Cleanup(func())
-}) string {
-	const memory = "/dev/shm"
-	if free, err := filesys.FreeSpace(memory); err == nil && free > 2<<30 && free < 1<<50 {
-		if dir, err := os.MkdirTemp(memory, "graft-store"); err == nil {
-			t.Cleanup(func() { _ = os.RemoveAll(dir) })
-			return dir
-		}
-	}
-	return t.TempDir()
-}
-
 // copyBadger copies Badger's folder while nothing is written to it, but for
 // what Badger does on its own: a copy during which a table came or went is no
 // state of the folder, and is made anew.
@@ -58,7 +39,7 @@ func copyBadger(t tb, to, from string) {
 	t.Helper()
 	for try := 0; ; try++ {
 		before := layout(t, from)
-		err := errors.Join(os.RemoveAll(to), copyDir(to, from))
+		err := errors.Join(os.RemoveAll(to), testdir.Copy(to, from))
 		if err == nil && layout(t, from) == before {
 			return
 		}
@@ -80,66 +61,6 @@ func layout(t tb, dir string) string {
 		t.Fatalf("copy: %v", err)
 	}
 	return fmt.Sprintf("%v %x", entries, manifest)
-}
-
-// copyDir copies a directory, and keeps holes.
-func copyDir(to, from string) error {
-	return filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		if e.IsDir() {
-			return os.MkdirAll(filepath.Join(to, rel), 0o777)
-		}
-		return copyFile(filepath.Join(to, rel), path)
-	})
-}
-
-func copyFile(to, from string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	info, err := in.Stat()
-	if err != nil {
-		return err
-	}
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, out.Close()) }()
-	buf := make([]byte, 64<<10)
-	for off := nextData(in, 0); off < info.Size(); off = nextData(in, off) {
-		n, err := in.ReadAt(buf, off)
-		if err != nil && err != io.EOF {
-			return err
-		}
-		if _, err := out.WriteAt(buf[:n], off); err != nil {
-			return err
-		}
-		off += int64(len(buf))
-	}
-	return out.Truncate(info.Size())
-}
-
-// nextData gives the first offset from off on where f has no hole, or a high
-// number.
-func nextData(f *os.File, off int64) int64 {
-	if runtime.GOOS != "linux" {
-		return off
-	}
-	const seekData = 3
-	off, err := f.Seek(off, seekData)
-	if err != nil {
-		return math.MaxInt64 // no data
-	}
-	return off
 }
 
 // content is what a store holds: the values of all keys but those of the page
@@ -509,11 +430,11 @@ func (w *world) end(end func(*crashfs.FS) *crashfs.FS) {
 
 func isThere(t tb, path string) bool {
 	t.Helper()
-	there, err := exists(path)
-	if err != nil {
+	_, err := os.Lstat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("look for %s: %v", path, err)
 	}
-	return there
+	return err == nil
 }
 
 // close closes the store in order, and without faults everything is durable.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"graft/internal/filesys/crashfs"
+	"graft/internal/testdir"
 	"graft/volume"
 )
 
@@ -91,7 +92,7 @@ func writes(s *Store) map[string]func() error {
 // TestJournalFaults lets operation number i of the script fail, for each i, in
 // each flavour, and then ends the process or cuts the power.
 func TestJournalFaults(t *testing.T) {
-	base, odd := memoryDir(t), 0
+	base, odd := testdir.InMemory(t), 0
 	for name, fault := range flavours {
 		odd++
 		at := 0

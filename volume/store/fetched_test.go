@@ -10,13 +10,14 @@ import (
 
 	"pgregory.net/rapid"
 
+	"graft/internal/testdir"
 	"graft/volume"
 )
 
 // openQuota opens a store with a quota of so many fetched pages.
 func openQuota(t *testing.T, pages int64, overQuota func()) *Store {
 	t.Helper()
-	s, err := Open(memoryDir(t), Options{Quota: pages * volume.PageSize, OverQuota: overQuota})
+	s, err := Open(testdir.InMemory(t), Options{Quota: pages * volume.PageSize, OverQuota: overQuota})
 	if err != nil {
 		t.Fatal(err)
 	}

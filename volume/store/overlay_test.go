@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"graft/internal/testdir"
 	"graft/volume"
 	"graft/volume/store/journal"
 )
@@ -42,7 +43,7 @@ func (a *applied) get(l volume.LSN) (volume.SegmentID, volume.LSN) {
 // was applied is there at each moment, and nothing goes back.
 func TestReadsBesideApply(t *testing.T) {
 	const commits = 400
-	s, err := Open(memoryDir(t), Options{CacheSize: 1, journal: journal.Options{FileSize: 32 << 10, Files: 4}, ApplyAt: 20 << 10})
+	s, err := Open(testdir.InMemory(t), Options{CacheSize: 1, journal: journal.Options{FileSize: 32 << 10, Files: 4}, ApplyAt: 20 << 10})
 	must(t, err)
 	defer closeStore(t, s)
 	a := &applied{}

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"graft/internal/testdir"
 	"graft/volume"
 	"graft/volume/store/journal"
 )
@@ -99,7 +100,7 @@ func TestHostilePatchIsCorrupt(t *testing.T) {
 
 // TestRedoRecordsHavePatches changes a few bytes of the same pages again and again.
 func TestRedoRecordsHavePatches(t *testing.T) {
-	w := newWorld(t, memoryDir(t), journal.Options{}, 0)
+	w := newWorld(t, testdir.InMemory(t), journal.Options{}, 0)
 	defer w.done()
 	w.mustOpen(false)
 	const changes = 100
@@ -164,7 +165,7 @@ func TestPatchOfNothingIsCorrupt(t *testing.T) {
 // Badger, the journal has them all, and memory has those that live.
 func TestDeadPagesLeaveMemory(t *testing.T) {
 	const applyAt = 100 << 10
-	w := newWorld(t, memoryDir(t), journal.Options{}, applyAt)
+	w := newWorld(t, testdir.InMemory(t), journal.Options{}, applyAt)
 	defer w.done()
 	var newest sync.Map // Change of each Volume
 	live := func(ref PageRef) bool {

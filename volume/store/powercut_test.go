@@ -8,6 +8,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"pgregory.net/rapid"
 
+	"graft/internal/testdir"
 	"graft/volume"
 	"graft/volume/store/journal"
 )
@@ -72,7 +73,7 @@ func (w *world) step(t *rapid.T) {
 // After a power cut the durable changes are there and a prefix of the others,
 // each whole.
 func TestPowerCuts(t *testing.T) {
-	base := memoryDir(t)
+	base := testdir.InMemory(t)
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, base, journal.Options{FileSize: 16 << 10, Files: 3}, rapid.SampledFrom([]int{5000, 1 << 20}).Draw(t, "apply at"))
 		defer w.done()
@@ -87,7 +88,7 @@ func TestPowerCuts(t *testing.T) {
 const cuts = 8
 
 func TestPowerCutInApply(t *testing.T) {
-	base := memoryDir(t)
+	base := testdir.InMemory(t)
 	for seed := range uint64(cuts) {
 		w := newWorld(t, base, journal.Options{}, 0)
 		w.mustOpen(false)
@@ -105,7 +106,7 @@ func TestPowerCutInApply(t *testing.T) {
 }
 
 func TestSyncAfterPowerCut(t *testing.T) {
-	base := memoryDir(t)
+	base := testdir.InMemory(t)
 	for seed := range uint64(cuts) {
 		w := newWorld(t, base, journal.Options{}, 0)
 		w.mustOpen(false)
@@ -124,7 +125,7 @@ func TestSyncAfterPowerCut(t *testing.T) {
 // TestPowerCutAndPagesLeftOut has a page left out of Badger because of a commit
 // that comes while the journal is applied. No power cut may take that commit.
 func TestPowerCutAndPagesLeftOut(t *testing.T) {
-	base := memoryDir(t)
+	base := testdir.InMemory(t)
 	for seed := range uint64(cuts) {
 		w := newWorld(t, base, journal.Options{}, 0)
 		w.mustOpen(false)
@@ -166,7 +167,7 @@ func TestPowerCutAndPagesLeftOut(t *testing.T) {
 // sweep marks. No power cut may take that commit, whether the sweep has come to
 // its end or deleted but a part of what is dead.
 func TestPowerCutInSweep(t *testing.T) {
-	base := memoryDir(t)
+	base := testdir.InMemory(t)
 	for name, ended := range map[string]bool{"at its end": true, "half way": false} {
 		t.Run(name, func(t *testing.T) {
 			lost := 0

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"graft/internal/testdir"
 	"graft/volume"
 )
 
@@ -49,7 +50,7 @@ func inMemory(s *Store) (bytes, trace int) {
 func TestMemoryIsBoundedWhileBadgerStalls(t *testing.T) {
 	const applyAt = 100 << 10
 	h := newStallingHandler(midWrite)
-	s, err := Open(memoryDir(t), Options{Logger: slog.New(h), ApplyAt: applyAt})
+	s, err := Open(testdir.InMemory(t), Options{Logger: slog.New(h), ApplyAt: applyAt})
 	must(t, err)
 	defer closeStore(t, s)
 	h.armed.Store(true)
@@ -94,7 +95,7 @@ func anyTime() bool { return true }
 // TestMemoryOfKilledProcessIsRelieved opens what a process has left that was killed with
 // much in memory. Nobody makes a change.
 func TestMemoryOfKilledProcessIsRelieved(t *testing.T) {
-	dir := memoryDir(t)
+	dir := testdir.InMemory(t)
 	s, err := Open(dir, Options{})
 	must(t, err)
 	e := newEditor()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"graft/internal/testdir"
 	"graft/volume"
 	"graft/volume/store/badgerguard"
 )
@@ -208,7 +209,7 @@ func (f *failingCollection) Handle(_ context.Context, r slog.Record) error {
 	}
 	switch r.Message {
 	case midWrite:
-		return copyDir(f.before, s.badgerDir())
+		return testdir.Copy(f.before, s.badgerDir())
 	case "Writing to memtable": // what comes after the sync
 		f.failed = s.poison.collection.Load()
 		sayings[0].say(s)
@@ -219,8 +220,8 @@ func (f *failingCollection) Handle(_ context.Context, r slog.Record) error {
 // TestFailedSyncInACollectionLosesNothing has the disk keep nothing of the file of the
 // value log that others are collected into.
 func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
-	f := &failingCollection{Handler: slog.DiscardHandler, before: memoryDir(t)}
-	s, err := Open(memoryDir(t), Options{Logger: slog.New(f)})
+	f := &failingCollection{Handler: slog.DiscardHandler, before: testdir.InMemory(t)}
+	s, err := Open(testdir.InMemory(t), Options{Logger: slog.New(f)})
 	must(t, err)
 	kept, gone := volume.NewSegmentID(), volume.NewSegmentID()
 	want := pages(1, 50, 0)
@@ -246,12 +247,12 @@ func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
 	wantPoisoned(t, "apply", s.Apply(Change{DeleteTags: []string{"tag"}}), errPlanted.Error())
 	wantPoisoned(t, "close", s.Close(), errPlanted.Error())
 
-	after := memoryDir(t) // what the process leaves
-	must(t, copyDir(after, s.Dir()))
+	after := testdir.InMemory(t) // what the process leaves
+	must(t, testdir.Copy(after, s.Dir()))
 	newest, _, err := badgerguard.Newest(f.before)
 	must(t, err)
 	name := fmt.Sprintf("%06d.vlog", newest)
-	must(t, copyFile(filepath.Join(after, "badger", name), filepath.Join(f.before, name)))
+	must(t, testdir.CopyFile(filepath.Join(after, "badger", name), filepath.Join(f.before, name)))
 	again := open(t, after)
 	checkPages(t, again, kept, want)
 	sweepAllBut(t, again, kept, volume.PageIdx(len(want)))

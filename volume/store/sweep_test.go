@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"graft/internal/testdir"
 	"graft/volume"
 )
 
@@ -309,7 +310,7 @@ func (m *sweptStore) clear(t tb) {
 }
 
 func TestSweepLeavesWhatIsLive(t *testing.T) {
-	s := open(t, memoryDir(t))
+	s := open(t, testdir.InMemory(t))
 	rapid.Check(t, func(t *rapid.T) {
 		m := newSweptStore(s)
 		defer m.clear(t)
