@@ -127,11 +127,7 @@ const readTries = 4
 
 // tryBadger reads a value once.
 func (s *Store) tryBadger(key, buf []byte) (v found, err error) {
-	db := s.badger.reading()
-	if db == nil {
-		return found{}, ErrNotFound
-	}
-	v.epoch, err = s.reads.view(db, func(txn *badger.Txn) error {
+	v.epoch, err = s.read(func(txn *badger.Txn) error {
 		item, err := txn.Get(key)
 		if s.opts.midRead != nil {
 			s.opts.midRead()
@@ -157,11 +153,7 @@ func (s *Store) has(key []byte) (bool, error) {
 	if s.poison.stuck.Load() {
 		return false, s.poison.err()
 	}
-	db := s.badger.reading()
-	if db == nil {
-		return false, nil
-	}
-	_, err := s.reads.view(db, func(txn *badger.Txn) error {
+	_, err := s.read(func(txn *badger.Txn) error {
 		_, err := txn.Get(key)
 		return readError(key, err)
 	})
@@ -191,14 +183,16 @@ type badgerLogger struct {
 }
 
 // The beginnings of what Badger v4.9 logs instead of returning it.
+//
+// failedSync: Badger goes on as if the value log was on disk.
+const failedSync = "Error while curlf sync"
+
 var (
 	// fatal: nobody knows what is on disk, or a log may have lost its end.
 	fatal = []string{
-		"Error while curlf sync", "writeRequests:", "error flushing memtable to disk", "While trying to flush memtable",
+		failedSync, "writeRequests:", "error flushing memtable to disk", "While trying to flush memtable",
 		"Got error:", "Ignoring table", "LOG Compact FAILED", "While running doCompact", "While running compact def",
 	}
-	// failedSync: Badger goes on as if the value log was on disk.
-	failedSync = fatal[0]
 	// stuck: Badger tries again for ever, or its next read panics.
 	stuck = []string{"error flushing memtable to disk", "Got error:"}
 )

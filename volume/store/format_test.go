@@ -133,7 +133,7 @@ func FuzzFormat(f *testing.F) {
 	f.Add("graft data directory, format 01\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		version, big, ok := parseFormat(text)
-		if ok != (ok && formatText(version, big) == text) {
+		if ok && formatText(version, big) != text {
 			t.Errorf("%q is version %d, big endian %v", text, version, big)
 		}
 	})

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -31,32 +31,46 @@ const makingFile = "badger.new"
 // prepareBadger tells whether there is no Badger yet. It takes away what a crash has
 // left of one that was being made.
 func (s *Store) prepareBadger() (isNew bool, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("make %s: %w", makingFile, err)
-		}
-	}()
-	marker := filepath.Join(s.dir, makingFile)
-	switch isMaking, err := exists(marker); {
-	case err != nil:
+	_, err = os.Lstat(s.badgerDir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
-	case isMaking:
-		return true, os.RemoveAll(s.badgerDir())
 	}
-	for _, name := range []string{formatFile, filepath.Base(s.badgerDir())} {
-		if there, err := exists(filepath.Join(s.dir, name)); err != nil || there {
-			return false, err
-		}
+	isNew, err = markMaking(s.files, err == nil)
+	if err != nil {
+		return false, fmt.Errorf("make %s: %w", makingFile, err)
 	}
-	return true, os.WriteFile(marker, nil, 0o666)
+	if isNew {
+		err = os.RemoveAll(s.badgerDir())
+	}
+	return isNew, err
 }
 
-func exists(path string) (bool, error) {
-	_, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+// markMaking tells whether Badger is new in a directory, and marks it so. What makes
+// FORMAT durable makes the mark durable, too.
+func markMaking(files filesys.FS, hasBadger bool) (isNew bool, err error) {
+	names, err := files.List()
+	if err != nil {
+		return false, err
+	}
+	if slices.Contains(names, makingFile) {
+		return true, nil
+	}
+	if hasBadger || slices.Contains(names, formatFile) {
 		return false, nil
 	}
-	return err == nil, err
+	f, err := files.Create(makingFile)
+	if err != nil {
+		return false, err
+	}
+	return true, f.Close()
+}
+
+// unmarkMaking takes the mark away, for good when it returns nil.
+func unmarkMaking(files filesys.FS) error {
+	if err := files.Remove(makingFile); err != nil {
+		return err
+	}
+	return files.SyncDir()
 }
 
 // startBadger opens Badger, beside what follows if it is new.
@@ -82,10 +96,7 @@ func (s *Store) makeBadger() {
 	}
 	db, err := s.openBadger()
 	if err == nil {
-		err = os.Remove(filepath.Join(s.dir, makingFile))
-	}
-	if err == nil {
-		err = filesys.Dir(s.dir).SyncDir()
+		err = unmarkMaking(s.files)
 	}
 	if err != nil {
 		s.poison.set(err)
@@ -103,6 +114,16 @@ func (s *Store) await() (*badger.DB, error) {
 		return nil, s.poison.err()
 	}
 	return s.badger.db, nil
+}
+
+// read runs fn in the shared read transaction of Badger, and gives its epoch. While
+// nothing is in it, nothing is found.
+func (s *Store) read(fn func(*badger.Txn) error) (epoch uint64, err error) {
+	db := s.badger.reading()
+	if db == nil {
+		return 0, ErrNotFound
+	}
+	return s.reads.view(db, fn)
 }
 
 // reading gives Badger for a read, or nil while nothing is in it.

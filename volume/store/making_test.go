@@ -2,11 +2,15 @@ package store
 
 import (
 	"errors"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"graft/internal/filesys/crashfs"
+	"graft/internal/testdir"
 	"graft/volume"
 )
 
@@ -99,11 +103,11 @@ func TestCrashWhileBadgerIsMade(t *testing.T) {
 			c, rec := firstChange(t)
 			apply(t, s, c)
 			dir := t.TempDir()
-			must(t, copyDir(dir, s.Dir()))
+			must(t, testdir.Copy(dir, s.Dir()))
 			goOn()
 			closeStore(t, s)
 			must(t, os.RemoveAll(filepath.Join(dir, "badger")))
-			must(t, copyDir(filepath.Join(dir, "badger"), whole.badgerDir()))
+			must(t, testdir.Copy(filepath.Join(dir, "badger"), whole.badgerDir()))
 			must(t, spoil(filepath.Join(dir, "badger")))
 
 			s = open(t, dir)
@@ -158,4 +162,49 @@ func TestOnlyNewBadgerIsMadeAnew(t *testing.T) {
 		wantFirstChange(t, s, rec)
 		closeStore(t, s)
 	}
+}
+
+// TestMarkOfNewBadgerFaults lets operation number i fail of those that mark a directory
+// and take the mark back, for each i, and cuts the power: whoever has a FORMAT that is
+// durable has the mark, until it is gone for good.
+func TestMarkOfNewBadgerFaults(t *testing.T) {
+	for _, fault := range flavours {
+		for at := 0; markFault(t, fault, at); at++ {
+		}
+	}
+}
+
+func markFault(t *testing.T, fault error, at int) (hit bool) {
+	t.Helper()
+	for seed := range uint64(40) {
+		files := crashfs.New()
+		files.SetHook(func(op crashfs.Op) error {
+			if op.N != at {
+				return nil
+			}
+			hit = true
+			return fault
+		})
+		isNew, err := markMaking(files, false)
+		marked := err == nil && isNew
+		if marked {
+			err = checkFormat(files)
+		}
+		formatted, unmarks, unmarked := marked && err == nil, false, false
+		if formatted && seed%2 == 1 {
+			unmarks, unmarked = true, unmarkMaking(files) == nil
+		}
+		if n := files.Handles(); n != 0 {
+			t.Fatalf("%d files are open", n)
+		}
+		left, err := files.Crash(rand.New(rand.NewPCG(seed, 0))).List()
+		must(t, err)
+		switch has := slices.Contains(left, makingFile); {
+		case formatted && !unmarks && !has:
+			t.Fatalf("fault at %d: the mark is gone, of %q", at, left)
+		case unmarked && has:
+			t.Fatalf("fault at %d: the mark is there again, of %q", at, left)
+		}
+	}
+	return hit
 }

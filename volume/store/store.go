@@ -107,6 +107,7 @@ func (o Options) withDefaults(dir string) Options {
 // takes the overlay's for a moment.
 type Store struct {
 	dir     string
+	files   filesys.FS // of dir itself
 	opts    Options
 	log     *slog.Logger
 	lock    *dirLock
@@ -148,7 +149,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, opts: opts.withDefaults(dir), lock: lock, use: newUsage()}
+	s := &Store{dir: dir, files: filesys.Dir(dir), opts: opts.withDefaults(dir), lock: lock, use: newUsage()}
 	s.log = s.opts.Logger
 	s.fetched.setQuota(opts.Quota)
 	defer func() {
@@ -160,7 +161,7 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkFormat(filesys.Dir(dir)); err != nil {
+	if err := checkFormat(s.files); err != nil {
 		return nil, err
 	}
 	if err := checkMapping(dir); err != nil {
