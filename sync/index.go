@@ -321,7 +321,7 @@ func (x *index) chunk(ctx context.Context, n volume.LeafIdx, fetch bool) (volume
 // from being had.
 func (x *index) getChunk(ctx context.Context, c *volume.Checkpoint, ch *volume.Chunk) ([]byte, error) {
 	p := x.partOf(ch)
-	err := x.getChunks(ctx, coalesce(x.around(c, ch))[:1]) // of one request
+	err := x.getChunks(ctx, coalesce(x.around(ctx, c, ch))[:1]) // of one request
 	if err != nil && !errors.Is(err, volume.ErrCorrupt) && !errors.Is(err, counts.ErrBudget) {
 		return nil, err
 	}
@@ -330,12 +330,12 @@ func (x *index) getChunk(ctx context.Context, c *volume.Checkpoint, ch *volume.C
 
 // around gives the chunks that lie near one in its object and are not here, that one
 // first.
-func (x *index) around(c *volume.Checkpoint, wanted *volume.Chunk) []part {
+func (x *index) around(ctx context.Context, c *volume.Checkpoint, wanted *volume.Chunk) []part {
 	near := []part{x.partOf(wanted)}
 	for i := range c.Chunks {
 		ch := &c.Chunks[i]
 		if from, to := min(ch.Offset, wanted.Offset), max(ch.Offset+ch.Length, wanted.Offset+wanted.Length); ch != wanted && ch.Object == wanted.Object && to-from <= chunksAround/2 {
-			if _, err := x.r.object(context.Background(), x.partOf(ch), false); err != nil {
+			if _, err := x.r.object(ctx, x.partOf(ch), false); err != nil {
 				near = append(near, x.partOf(ch))
 			}
 		}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ncruces/go-sqlite3"
 	sqlite3vfs "github.com/ncruces/go-sqlite3/vfs"
@@ -21,8 +20,8 @@ import (
 // super-journal, and all is well.
 type superJournal struct {
 	tempFile
-	vfs  *graftVFS
-	main string // the name of the main database
+	vfs   *graftVFS
+	names []string // of the main database, and of those whose journals are named
 }
 
 // refusal is why a COMMIT was refused, for the files of the databases in it.
@@ -60,24 +59,18 @@ func (o *openNames) has(name string) bool {
 func (s *superJournal) WriteAt(p []byte, off int64) (int, error) {
 	name := strings.TrimSuffix(strings.TrimRight(string(p), "\x00"), "-journal")
 	if s.vfs.names.has(name) {
+		s.names = append(s.names, name)
 		return s.tempFile.WriteAt(p, off)
 	}
 	err := fmt.Errorf("graft: one COMMIT cannot write %s, which is not of graft, with others where the main database is a tag: write it in a transaction of its own, or open it as the main database and ATTACH the tags", nameText(name))
-	names := []string{s.main}
-	if written, _ := s.tempFile.Size(); written > 0 {
-		b := make([]byte, written)
-		_, _ = s.tempFile.ReadAt(b, 0) // of memory: names are short
-		for journal := range strings.SplitSeq(string(b), "\x00") {
-			names = append(names, strings.TrimSuffix(journal, "-journal"))
-		}
-	}
-	s.vfs.refused.Store(&refusal{names, err})
+	s.vfs.refused.Store(&refusal{s.names, err})
 	return 0, sqlite3vfs.SystemError(err, sqlite3.CANTOPEN)
 }
 
 // takeRefusal makes it the cause of a file, if its COMMIT has just been refused.
-func (f *file) takeRefusal(from *atomic.Pointer[refusal]) {
-	if r := from.Load(); r != nil && slices.Contains(r.names, f.name) && from.CompareAndSwap(r, nil) {
+func (f *file) takeRefusal() {
+	refused := &f.vfs.refused
+	if r := refused.Load(); r != nil && slices.Contains(r.names, f.name) && refused.CompareAndSwap(r, nil) {
 		f.keepCause(r.err, sqlite3.ExtendedErrorCode(sqlite3.CANTOPEN))
 	}
 }

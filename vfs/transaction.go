@@ -126,7 +126,7 @@ func later(a, b uint32) uint32 {
 // Unlock gives up a transaction below RESERVED, with what it has not published,
 // and the Snapshot at NONE.
 func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
-	f.takeRefusal(&f.vfs.refused)
+	f.takeRefusal()
 	if level < sqlite3vfs.LOCK_RESERVED && f.writer != nil {
 		f.writer.Discard()
 		f.forgetUndone()

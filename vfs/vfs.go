@@ -99,7 +99,7 @@ func (v *graftVFS) OpenFilename(name *sqlite3vfs.Filename, flags sqlite3vfs.Open
 		return &journal{file: f, tempFile: tempFile{dir: f.db.TempDir()}}, flags, nil
 	case flags&sqlite3vfs.OPEN_SUPER_JOURNAL != 0:
 		main := name.String()
-		return &superJournal{vfs: v, main: main[:max(strings.LastIndex(main, "-mj"), 0)]}, flags, nil
+		return &superJournal{vfs: v, names: []string{main[:max(strings.LastIndex(main, "-mj"), 0)]}}, flags, nil
 	case flags&sqlite3vfs.OPEN_WAL != 0:
 		return nil, flags, sqlite3vfs.SystemError(errors.New("graft: a database of graft has no WAL"), sqlite3.CANTOPEN)
 	}
