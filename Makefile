@@ -56,8 +56,8 @@ tidy:
 test:
 	$(GO) test $(PARALLEL) ./...
 
-# Nothing in volume and syncmodel starts a goroutine, in their tests neither: test is enough for them. -short lets rapid make a
-# fifth of its checks.
+# Nothing in volume and syncmodel starts a goroutine, in their tests neither: test is enough for them. Of the others, -short lets
+# rapid make a fifth of its checks, takes smaller databases, and leaves out what builds a program or repeats a sweep in another way.
 race:
 	$(GO) test $(PARALLEL) -race -short -shuffle=on $$($(GO) list ./... | grep -vx -e '.*/volume' -e '.*/internal/syncmodel')
 

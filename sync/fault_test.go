@@ -117,20 +117,9 @@ func TestEveryRequestOfAPushMayFail(t *testing.T) {
 				bucket, a, b := newPair(t, "base")
 				a.reopen(bucket)
 				a.commit("next", 1, 2)
-				n := 0
-				fault := func(faultbucket.Request) error {
-					if n++; n > i {
-						struck = true
-						return errLost
-					}
-					return nil
-				}
-				if happened {
-					bucket.Fail(nil, fault)
-				} else {
-					bucket.Fail(fault, nil)
-				}
-				if err := a.push(); struck != (err != nil) {
+				failed := failAt(bucket, i, false, happened)
+				err := a.push()
+				if struck = failed(); struck != (err != nil) {
 					t.Fatalf("struck: %v, push: %v", struck, err)
 				}
 				a.wantContent("next", "next")

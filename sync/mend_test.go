@@ -192,20 +192,28 @@ func TestADamagedChunkIsFetchedAgain(t *testing.T) {
 	t.Run("embedded", func(t *testing.T) { damagedChunk(t, 1<<20) })
 }
 
-func damagedChunk(t *testing.T, maxEmbedded int) {
-	bucket := faultbucket.New()
-	a, b := newMachine(t, bucket), newMachine(t, bucket)
+// newScattered gives a bucket and two machines with one Graft of n+1 pages, whose page
+// index does not compress and is in the commit if it has room in maxEmbedded bytes, else
+// in an object: the first has pushed it, the second is a clone.
+func newScattered(t *testing.T, n, maxEmbedded int) (bucket *faultbucket.Bucket, a, b *machine, pages []volume.PageIdx) {
+	t.Helper()
+	bucket = faultbucket.New()
+	a, b = newMachine(t, bucket), newMachine(t, bucket)
 	a.remote.SetMaxSince(1)
 	a.remote.SetMaxEmbedded(maxEmbedded)
 	random := rand.New(rand.NewPCG(1, 1))
-	pages := []volume.PageIdx{1}
-	for range 3000 { // in no order that compresses
+	pages = []volume.PageIdx{1}
+	for range n {
 		pages = append(pages, pages[len(pages)-1]+1+volume.PageIdx(random.IntN(200)))
 	}
 	a.commit("text", pages...)
 	a.must(a.push())
-	v := a.head.State().Remote
-	b.clone(v)
+	b.clone(a.head.State().Remote)
+	return bucket, a, b, pages
+}
+
+func damagedChunk(t *testing.T, maxEmbedded int) {
+	bucket, a, b, pages := newScattered(t, 3000, maxEmbedded)
 	read := func(p volume.PageIdx) []string {
 		t.Helper()
 		bucket.Requests()
@@ -217,7 +225,7 @@ func damagedChunk(t *testing.T, maxEmbedded int) {
 		return ops(bucket.Requests())
 	}
 	st := a.head.State()
-	rec, err := a.store.Commit(v, st.SyncPoint.Remote)
+	rec, err := a.store.Commit(st.Remote, st.SyncPoint.Remote)
 	b.must(err)
 	ref, first, at := rec.Commit.Checkpoint, 2, int64(8) // the checkpoint, and a frame
 	if ref.Embedded() {
@@ -331,21 +339,9 @@ func flipAt(t *testing.T, path string, all []byte, off int) {
 // A chunk that is damaged, or for which a budget has no room, keeps nobody from a page
 // of the chunk beside it.
 func TestADamagedChunkHarmsNoOther(t *testing.T) {
-	bucket := faultbucket.New()
-	a, b := newMachine(t, bucket), newMachine(t, bucket)
-	a.remote.SetMaxSince(1)
-	a.remote.SetMaxEmbedded(0)
-	random := rand.New(rand.NewPCG(1, 1))
-	pages := []volume.PageIdx{1}
-	for range 2000 { // in no order that compresses
-		pages = append(pages, pages[len(pages)-1]+1+volume.PageIdx(random.IntN(200)))
-	}
-	a.commit("text", pages...)
-	a.must(a.push())
-	v := a.head.State().Remote
-	b.clone(v)
+	bucket, a, b, pages := newScattered(t, 2000, 0)
 	st := a.head.State()
-	rec, err := a.store.Commit(v, st.SyncPoint.Remote)
+	rec, err := a.store.Commit(st.Remote, st.SyncPoint.Remote)
 	b.must(err)
 	ref := rec.Commit.Checkpoint
 	object := bucket.Object(ref.Key())

@@ -127,9 +127,9 @@ func TestEveryRequestMayFail(t *testing.T) {
 	}
 }
 
-func (op operation) withFault(t *testing.T, alone bool, i int) (struck bool) {
-	bucket, m, want := op.setUp(t)
-	before := fmt.Sprint(m.content())
+// failAt lets request i from now on fail, alone or with all that follow, before it
+// happens or when it has happened. It gives what tells whether one did.
+func failAt(bucket *faultbucket.Bucket, i int, alone, happened bool) (struck func() bool) {
 	var requests, failed atomic.Int64
 	fault := func(faultbucket.Request) error {
 		if n := int(requests.Add(1)) - 1; n == i || n > i && !alone {
@@ -138,13 +138,20 @@ func (op operation) withFault(t *testing.T, alone bool, i int) (struck bool) {
 		}
 		return nil
 	}
-	if alone {
-		bucket.Fail(fault, nil)
-	} else {
+	if happened {
 		bucket.Fail(nil, fault)
+	} else {
+		bucket.Fail(fault, nil)
 	}
+	return func() bool { return failed.Load() > 0 }
+}
+
+func (op operation) withFault(t *testing.T, alone bool, i int) (struck bool) {
+	bucket, m, want := op.setUp(t)
+	before := fmt.Sprint(m.content())
+	failed := failAt(bucket, i, alone, !alone)
 	err := op.do(t.Context(), m)
-	struck = failed.Load() > 0
+	struck = failed()
 	if err != nil && !struck {
 		t.Fatalf("nothing failed, and: %v", err)
 	}

@@ -107,14 +107,7 @@ func TestValues(t *testing.T) {
 	if n := execute(t, d, "INSERT INTO t VALUES (?, ?, ?, ?, ?)", args); n != 1 {
 		t.Errorf("%d rows", n)
 	}
-	rows, err := d.Query("SELECT * FROM t", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	if more, err := rows.Next(); !more || err != nil {
-		t.Fatal(more, err)
-	}
+	rows := firstRow(t, d, "SELECT * FROM t")
 	null, err := rows.IsNull(0)
 	if !null || err != nil {
 		t.Error("NULL:", null, err)
@@ -145,6 +138,20 @@ func TestValues(t *testing.T) {
 	}
 }
 
+// firstRow runs a query and stands on its first row. It is closed with the test.
+func firstRow(t *testing.T, d *Database, query string) *Rows {
+	t.Helper()
+	rows, err := d.Query(query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rows.Close() })
+	if more, err := rows.Next(); !more || err != nil {
+		t.Fatal(more, err)
+	}
+	return rows
+}
+
 // TestDeclaredTypes wants what was written, whatever the type that the column was declared with.
 func TestDeclaredTypes(t *testing.T) {
 	d := device(t, "")
@@ -153,14 +160,7 @@ func TestDeclaredTypes(t *testing.T) {
 	if got, want := all(t, d, "SELECT * FROM t"), "1764446400|1|2026-11-29 20:00:00|2026-11-29|1.5|2026-11-29T20:00:00Z"; got != want {
 		t.Errorf("it gives %s, not %s", got, want)
 	}
-	rows, err := d.Query("SELECT * FROM t", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	if more, err := rows.Next(); !more || err != nil {
-		t.Fatal(more, err)
-	}
+	rows := firstRow(t, d, "SELECT * FROM t")
 	if v, err := rows.Integer(0); v != 1764446400 || err != nil {
 		t.Error("TIMESTAMP:", v, err)
 	}

@@ -30,8 +30,11 @@ var words = strings.Fields(`amber anchor apple arrow autumn beacon birch bridge 
 	orchard pebble pine prairie quartz raven reed river saddle silver slate spruce stone summit
 	thistle timber valley velvet walnut willow winter`)
 
-// makeDatabase writes a shop of about 30 MB, always the same, to a new file.
-func makeDatabase(ctx context.Context, path string) (err error) {
+// allPurchases make a shop of about 26 MB.
+const allPurchases = 120_000
+
+// makeDatabase writes a shop, always the same for so many purchases, to a new file.
+func makeDatabase(ctx context.Context, path string, purchases int) (err error) {
 	db, err := sql.Open("sqlite3", "file:"+path+"?_pragma=synchronous(off)")
 	if err != nil {
 		return err
@@ -45,7 +48,7 @@ func makeDatabase(ctx context.Context, path string) (err error) {
 	if _, err := tx.ExecContext(ctx, schema); err != nil {
 		return err
 	}
-	if err := fill(ctx, tx); err != nil {
+	if err := fill(ctx, tx, purchases); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, indexes); err != nil {
@@ -55,8 +58,8 @@ func makeDatabase(ctx context.Context, path string) (err error) {
 }
 
 // fill writes the rows.
-func fill(ctx context.Context, tx *sql.Tx) error {
-	const customers, products, purchases = 20_000, 5_000, 120_000
+func fill(ctx context.Context, tx *sql.Tx, purchases int) error {
+	customers, products := purchases/6, purchases/24
 	r := rand.New(rand.NewPCG(1, 2))
 	text := func(n int) string {
 		parts := make([]string, n)

@@ -58,7 +58,7 @@ func run(ctx context.Context, out io.Writer, source string) (_ report, err error
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if source == "" {
 		source = filepath.Join(dir, "shop.sqlite")
-		if err := makeDatabase(ctx, source); err != nil {
+		if err := makeDatabase(ctx, source, allPurchases); err != nil {
 			return report{}, fmt.Errorf("make a database: %w", err)
 		}
 	}
