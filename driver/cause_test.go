@@ -207,6 +207,22 @@ func TestAContextEndsAQuery(t *testing.T) {
 	db.want("SELECT 1", "1")
 }
 
+// TestAContextEndsConnecting cancels when a pragma of the data source name runs.
+func TestAContextEndsConnecting(t *testing.T) {
+	bucket, dir := faultbucket.New(), t.TempDir()
+	replica(t, bucket, dir)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	open(t, "tag=main dir='%s'", dir).want("PRAGMA schema_version", "2") // has the pages of every opening
+	bucket.Fail(func(faultbucket.Request) error {
+		cancel()
+		return nil
+	}, nil)
+	db := open(t, "tag=main dir='%s' _pragma=integrity_check", dir)
+	wantIs(t, db.PingContext(ctx), context.Canceled)
+	db.want("SELECT count(*) FROM t", "1000")
+}
+
 // TestAContextEndsAFetch cancels when the request is under way.
 func TestAContextEndsAFetch(t *testing.T) {
 	bucket, dir := faultbucket.New(), t.TempDir()

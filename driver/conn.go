@@ -128,16 +128,24 @@ func (c *conn) explain(ctx context.Context, err error) error {
 		return err // nil, or none of SQLite's
 	}
 	cause := vfs.Cause(c.Raw(), err)
-	if ended := ctx.Err(); ended != nil {
-		why := context.Cause(ctx)
-		// Of who waits for another writer SQLite says that it is busy.
-		if code == sqlite3.INTERRUPT || code == sqlite3.BUSY || errors.Is(cause, why) {
-			cause = fmt.Errorf("%w: %w", ended, why)
-			if errors.Is(why, ended) {
-				cause = why
-			}
-		}
+	// Of who waits for another writer SQLite says that it is busy.
+	if ctx.Err() != nil && (code == sqlite3.INTERRUPT || code == sqlite3.BUSY || errors.Is(cause, context.Cause(ctx))) {
+		cause = whyEnded(ctx)
 	}
+	return withCause(err, cause)
+}
+
+// whyEnded gives the error of a context and its cause, or nil.
+func whyEnded(ctx context.Context) error {
+	ended, why := ctx.Err(), context.Cause(ctx)
+	if errors.Is(why, ended) {
+		return why
+	}
+	return fmt.Errorf("%w: %w", ended, why)
+}
+
+// withCause gives an error its cause, which may be nil.
+func withCause(err, cause error) error {
 	if cause == nil || errors.Is(err, cause) {
 		return err
 	}

@@ -120,7 +120,7 @@ func (c *connector) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	vfs.ConfigureEngine()
 	inner, err := c.inner.Connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, withCause(err, whyEnded(ctx)) // the VFS's is gone with the connection
 	}
 	opened := &conn{inner.(innerConn)}
 	err = opened.Raw().Exec("PRAGMA " + c.busyTimeout)
