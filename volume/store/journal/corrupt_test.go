@@ -207,22 +207,30 @@ func TestFormat(t *testing.T) {
 	}
 }
 
-// seal mends the checksum of the file header, and those of whatever starts as a record.
+// seal mends the checksum of the file header, and those of whatever starts as a record and is not within another.
 func seal(b []byte) {
 	if len(b) < fileHeader {
 		return
 	}
 	binary.LittleEndian.PutUint32(b[12:], fileChecksum(b))
-	for off := fileHeader; off+recordHeader <= len(b); off += slot {
+	for off, step := int64(fileHeader), int64(0); off+recordHeader <= int64(len(b)); off += step {
 		r := b[off:]
-		if string(r[:4]) != recordMagic {
+		if step = slot; string(r[:4]) != recordMagic {
 			continue
 		}
 		if n := int64(binary.LittleEndian.Uint32(r[4:])); recordHeader+n <= int64(len(r)) {
 			binary.LittleEndian.PutUint32(r[40:], crc32.Checksum(r[recordHeader:recordHeader+n], castagnoli))
+			step = recordSize(n)
 		}
 		binary.LittleEndian.PutUint32(r[44:], headerChecksum(salt(b[16:24]), r))
 	}
+}
+
+// straddled gives a file with one record, which ends within another of another file, which makes no sense.
+func straddled(b []byte) []byte {
+	b = encodeRecord(slices.Clone(b[:fileHeader]), salt(b[16:24]), header{seq: 1}, make([]byte, slot/2))
+	copy(b[fileHeader+slot:], encodeRecord(nil, salt{}, header{seq: 2, prev: 3}, nil))
+	return b
 }
 
 // FuzzOpen opens any bytes, and the same with good checksums. A journal that opens takes a record and gives it back,
@@ -243,6 +251,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(one, two, uint64(5), true)
 	f.Add(two, one[:1000], uint64(3), true)
 	f.Add([]byte{}, []byte(fileMagic), uint64(0), true)
+	f.Add(one, straddled(two), uint64(12), true)
 	f.Fuzz(func(t *testing.T, one, two []byte, applied uint64, mend bool) {
 		fsys := crashfs.New()
 		for i, b := range [][]byte{one, two} {
