@@ -15,6 +15,10 @@ import (
 // out, or applied to Badger together.
 const defaultApplyAt = 28 << 20
 
+// keepAt is how many bytes may be left of what is thinned out, lest it be applied. The rest of ApplyAt
+// is what can gather until the next time, and has to be worth that.
+func (o Options) keepAt() int { return o.ApplyAt / 8 * 5 }
+
 // maxTrace is how many bytes, in units of that, a replay of what is not applied may
 // take: it cannot thin out.
 const maxTrace = 2
@@ -179,7 +183,7 @@ func (s *Store) isFull() bool {
 	o := &s.overlay
 	o.RLock()
 	defer o.RUnlock()
-	return o.sealed != nil || o.active.bytes > s.opts.ApplyAt/2
+	return o.sealed != nil || o.active.bytes > s.opts.keepAt()
 }
 
 // isCrowded tells whether so much is not applied that the next Change has to wait:
@@ -206,7 +210,7 @@ func (s *Store) unseal() bool {
 		return false
 	}
 	kept := sealed.thin(s.liveOps(sealed))
-	if kept.bytes > s.opts.ApplyAt/2 {
+	if kept.bytes > s.opts.keepAt() {
 		return false
 	}
 	s.overlay.Lock()

@@ -210,6 +210,28 @@ func TestDeadPagesLeaveMemory(t *testing.T) {
 	})
 }
 
+// TestWhatStaysInMemory thins out memory that is half alive, and nearly all.
+func TestWhatStaysInMemory(t *testing.T) {
+	const applyAt = 100 << 10
+	for _, c := range []struct {
+		live, dead int // pages
+		applied    uint64
+	}{{14, 12, 0}, {16, 10, 2}} {
+		w := newWorld(t, testdir.InMemory(t), journal.Options{}, applyAt)
+		w.mustOpen(false)
+		kept := w.change(c.live, true)
+		w.live = func(ref PageRef) bool { return ref.Segment == kept.Segment }
+		must(t, w.apply(kept))
+		must(t, w.apply(w.change(c.dead, true)))
+		must(t, w.s.applier.relieve(w.s, w.s.isFull))
+		if _, _, applied := unapplied(w.s); applied != c.applied {
+			t.Errorf("of %d pages that live beside %d dead, %d records are applied", c.live, c.dead, applied)
+		}
+		checkPages(t, w.s, kept.Segment, kept.Pages)
+		w.done()
+	}
+}
+
 // TestChangesGoOnWhileMemoryIsThinnedOut makes a change while the applier looks for
 // what lives.
 func TestChangesGoOnWhileMemoryIsThinnedOut(t *testing.T) {
