@@ -76,7 +76,13 @@ func childMain() int {
 		fmt.Fprintf(os.Stderr, "no job of kind %q\n", j.Kind)
 		return 1
 	}
+	stop, err := profileChild(j)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "profile:", err)
+		return 1
+	}
 	o, err := do(context.Background(), j)
+	err = errors.Join(err, stop())
 	if err == nil && j.Kind != "serve" {
 		err = json.NewEncoder(os.Stdout).Encode(o)
 	}

@@ -30,7 +30,6 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
-	"runtime/pprof"
 	"slices"
 	"syscall"
 	"text/tabwriter"
@@ -105,7 +104,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	stop, err := startProfile(s.profile)
+	stop, err := startProfiles(s.profile)
 	if err != nil {
 		return errors.Join(err, e.close())
 	}
@@ -129,24 +128,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return errors.Join(err, r.print(stdout))
 }
 
-// startProfile profiles this process until stop is called, if path is not empty.
-func startProfile(path string) (stop func() error, err error) {
-	if path == "" {
-		return func() error { return nil }, nil
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := pprof.StartCPUProfile(f); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return func() error {
-		pprof.StopCPUProfile()
-		return f.Close()
-	}, nil
-}
-
 func parse(args []string, stderr io.Writer) (settings, error) {
 	var s settings
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -162,7 +143,7 @@ func parse(args []string, stderr io.Writer) (settings, error) {
 	flags.DurationVar(&s.latency, "latency", 0, "what each request to a bucket takes before its first byte; 0: 25ms, or 1ms of -size tiny")
 	flags.IntVar(&s.bandwidth, "bandwidth", defaultBandwidth, "of buckets, in Mbit/s, where a workload limits it")
 	flags.BoolVar(&s.peerless, "peerless", false, "leave out the peers that take programs of their own, which are built first")
-	flags.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the workloads, without their child processes, to this `file`")
+	flags.StringVar(&s.profile, "cpuprofile", "", "write a CPU profile of the workloads to this `file`, and one of each child process to a file of that name with its kind behind")
 	flags.StringVar(&s.trace, "trace", "", "write each request of the cold queries, with the pages that it got, to this `file`")
 	flags.BoolVar(&s.list, "list", false, "list the workloads")
 	if err := flags.Parse(args); err != nil {

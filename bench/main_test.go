@@ -95,8 +95,14 @@ func TestWorkloads(t *testing.T) {
 			t.Errorf("workload %s has no row of its name", w.name)
 		}
 	}
-	if info, err := os.Stat(profile); err != nil || info.Size() == 0 {
-		t.Errorf("the profile: %v, %v", info, err)
+	ofChildren, err := filepath.Glob(profile + ".push-*")
+	if err != nil || len(ofChildren) == 0 {
+		t.Errorf("profiles of children that push: %v, %v", ofChildren, err)
+	}
+	for _, path := range append(ofChildren, profile) {
+		if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+			t.Errorf("the profile %s: %v, %v", path, info, err)
+		}
 	}
 	if text := string(mustRead(t, doc)); !strings.Contains(text, "### mixed-16") || !strings.Contains(text, "| open |") {
 		t.Errorf("the document is %s", text)

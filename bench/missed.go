@@ -8,7 +8,7 @@ type reason struct {
 	source string // what has shown it: a command, or a decision in docs/adr
 }
 
-// profile is the command that shows where a workload spends its time.
+// profile is the command that shows where a workload and its children spend their time.
 func profile(workload string) string {
 	return "`go -C bench run . -run '^" + workload + "$' -peerless -doc '' -cpuprofile FILE`"
 }
@@ -19,12 +19,21 @@ var reasons = map[string]reason{
 	"one-row-": {"Of some 75 µs of processor time SQLite's own code takes 22, `database/sql`, the binding and the calls between it and WebAssembly 20, and publishing the " +
 		"commit 29: 6 for the system call that writes the redo record, 4 for the commit's record, 3 for the comparison with what is replaced. WAL writes its frame for 7 (docs/adr/0024)",
 		profile("one-row-normal")},
-	"one-row-durable-8": {"An fdatasync takes some 400 µs beside seven other writers, twice of what it takes alone, and makes four or five transactions durable. Each of them takes " +
-		"some 165 µs of processor time, SQLite's half and the collection of the value log included, of which two processors have but 1.2 to give while that lasts; sixteen Grafts are no faster",
+	"one-row-durable-8": {"An fdatasync makes four or five transactions durable, and takes what it takes alone; who waited for it then waits for a processor. Each transaction takes some " +
+		"165 µs of processor time, SQLite's half and the collection of the value log included, three times of what the one writer takes: two processors are busy two thirds of the time. Sixteen Grafts are no faster",
 		profile("one-row-durable-8")},
 	"point-select-": {"Of 17.8 µs graft takes 1.9, where everything fits into its cache: the rest is SQLite's own code, the binding and `database/sql`, which are the same for files. " +
 		"A page that is not in the cache comes from Badger",
 		profile("point-select-fits")},
+	"scan-165MB": {"SQLite's own code takes 8 µs for a page, on a file as well. Badger takes 4 to find a page, check and copy it, where a read from the page cache of the " +
+		"system takes 2; half of that is read ahead by the other processor",
+		profile("scan-165MB")},
+	"push-165MB": {"The reference uploads what is compressed already, and a bucket without a limit takes that as fast as memory is copied. A push reads the pages from Badger, for a fifth of its " +
+		"processor time, and compresses them by LZ4, for a third, in 0.8 s. At 1 Gbit/s, below, the line takes longer than that",
+		profile("push-165MB")},
+	"hydrate-165MB": {"The reference leaves 147 MiB in the page cache of the system. Hydrate checks and decompresses them, and stores pages in Badger, synced: more than a third of its processor time, " +
+		"and a second in which the disk writes. At 1 Gbit/s, below, the line takes longer than that",
+		profile("hydrate-165MB")},
 	"readers-7-writer": {"Whoever commits has SQLite drop the page caches of all other connections, in WAL mode as well, and 60 % of the processor time is SQLite's own code, which reads " +
 		"page 1, the root and a leaf again. The writer does not pause, and its commits take a share of two processors. The row of WAL below it misses the same target",
 		profile("readers-7-writer")},
