@@ -13,6 +13,9 @@ func profile(workload string) string {
 	return "`go -C bench run . -run '^" + workload + "$' -peerless -doc '' -cpuprofile FILE`"
 }
 
+var compaction = reason{"A small push carries its pages in its commit: who reads them later takes a request for each commit that a page lies in, and a checkpoint that the newest commit " +
+	"names and does not have. Compaction by the pusher, which is not built yet, would mend it (docs/adr/0022)", "`go -C bench run . -size full -run 'pushed$' -doc '' -trace FILE`"}
+
 // reasons are those that are known, by the beginnings of the rows' names, the longest
 // of which counts.
 var reasons = map[string]reason{
@@ -40,6 +43,10 @@ var reasons = map[string]reason{
 	"cold-scan-time": {"Badger copies and syncs what was fetched beside the scan, some 0.6 s of processor time for 165 MB, " +
 		"and a range of 4 MiB is there only when it is decoded as a whole (docs/adr/0017)",
 		profile("cold-scan")},
+	"cold-point-join-pushed": compaction, "cold-profile-pushed": compaction, "cold-scan-pushed": compaction,
+	"cold-point-join-1.5GB-time": {"The index of its frames, four bytes for each of two pages, is fetched and decoded as a whole: 750 KiB, in the round trips that it takes for 165 MB",
+		profile("cold-point-join-1.5GB")},
+	"cold-profile-1.5GB-time": {"As for the point query on 1.5 GB", profile("cold-profile-1.5GB")},
 	"cold-point-join-warm-time": {"Two round trips leave 18 ms for all else, which go to the data directory that is made, the clone, whose Tag is durable, and SQLite's start (docs/adr/0019 and 0023)",
 		profile("cold-point-join-warm")},
 	"cold-profile-warm-time": {"As for the point query after a warm set", profile("cold-profile-warm")},
