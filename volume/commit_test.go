@@ -329,9 +329,11 @@ func TestCommitSizeIsBounded(t *testing.T) {
 // What a local commit can be can be pushed.
 func TestAPushHasRoomBesideItsPageSets(t *testing.T) {
 	full, count := fullSet(MaxPageSets/(8<<10) - 1)
-	for p := PageIdx(count) + 2; MaxPageSets-full.EncodedSize() >= 2; p += 2 {
-		full.Add(p)
-		count = PageCount(p)
+	for room := MaxPageSets - full.EncodedSize(); room >= 2; room = MaxPageSets - full.EncodedSize() {
+		for range max(1, room/4) { // each takes two bytes, and few of them more
+			count += 2
+			full.Add(PageIdx(count))
+		}
 	}
 	c := Commit{Volume: someVolume, LSN: 1 << 40, PageCount: count, Kept: count, Time: time.Now()}
 	c.Segments = []Segment{{ID: someSegment, Pages: full}}
