@@ -108,12 +108,16 @@ $(GRAFT_SERVERS)/.$(AZURITE):
 	touch "$@"
 
 # Every fuzz target for a moment; their corpora are run by test as well. The moment is a number of inputs: at the end of
-# a duration Go before 1.27 may report a target that found nothing as failed (go.dev/issue/75804).
+# a duration Go before 1.27 may report a target that found nothing as failed (go.dev/issue/75804). All targets of a package
+# are in one program: go test -fuzz links another one for each.
 fuzz:
-	@for pkg in $$($(GO) list ./...); do \
-		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u); do \
+		$(GO) test -c -fuzz . -o "$$dir/fuzz.test" "$$pkg" || exit 1; \
+		for target in $$(cd "$$pkg" && "$$dir/fuzz.test" -test.list '^Fuzz'); do \
 			echo "$$pkg $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg || exit 1; \
+			(cd "$$pkg" && "$$dir/fuzz.test" -test.run '^$$' -test.fuzz "^$$target$$" -test.fuzztime $(FUZZTIME) \
+				-test.fuzzminimizetime 20x -test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/graft/$${pkg#./}") || exit 1; \
 		done; \
 	done
 
