@@ -69,10 +69,12 @@ SEED   ?= 0
 torture:
 	$(GO) test -race -count=1 -timeout 0 -v ./internal/torture -run 'TestRace|TestBank' -torture.rounds=$(ROUNDS) -torture.seed=$(SEED)
 
-# Whatever runs SQLite on the other engine, and programs that are built for it (docs/adr/0014). For all else it is the same code.
+# Whatever runs SQLite on the other engine, and programs that are built for it (docs/adr/0014). For all else it is the same code:
+# torture is of what lies below SQLite, and -short as for race, but for the size of a program, which differs.
 wasm2go:
 	$(GO) vet -modfile=go.wasm2go.mod $(WASM2GO) ./...
-	$(GO) test -modfile=go.wasm2go.mod $(WASM2GO) $$($(GO) list -test -f '$(RUNS_SQLITE)' ./... | sort -u)
+	$(GO) test -modfile=go.wasm2go.mod $(WASM2GO) $(PARALLEL) -short $$($(GO) list -test -f '$(RUNS_SQLITE)' ./... | sort -u | grep -v '/internal/torture$$')
+	$(GO) test -modfile=go.wasm2go.mod $(WASM2GO) -run '^TestSize$$' ./examples/smallest
 	@if out=$$($(GO) vet -modfile=go.wasm2go.mod ./vfs 2>&1); then echo "the newer go-sqlite3 builds without the tag"; exit 1; fi; \
 	case "$$out" in *build_with_tag_graft_wasm2go*) ;; *) echo "without the tag, it is not said to use it: $$out"; exit 1;; esac
 	$(GO) -C internal/wasm2go test $(WASM2GO) ./...

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// A short run has a quarter of the database.
+// A short run has an eighth of the database.
 func TestOwnDatabase(t *testing.T) {
 	source, products, least := "", "5000", int64(20<<20)
 	if testing.Short() {
-		source, products, least = filepath.Join(t.TempDir(), "shop.sqlite"), "1250", 5<<20
-		if err := makeDatabase(context.Background(), source, allPurchases/4); err != nil {
+		source, products, least = filepath.Join(t.TempDir(), "shop.sqlite"), "625", 5<<19
+		if err := makeDatabase(context.Background(), source, allPurchases/8); err != nil {
 			t.Fatal(err)
 		}
 	}
