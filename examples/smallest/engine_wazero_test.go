@@ -2,6 +2,9 @@
 
 package main
 
-const engine = "wazero"
+const (
+	engine = "wazero"
+	most   = 22.9 // it had 22.1
+)
 
 var engineFlags []string

@@ -29,7 +29,8 @@ type listed struct {
 }
 
 // TestTypes checks the types of everything that a program with the driver links, for each target and engine, as a
-// compiler does before it makes code. It takes seconds where a cold build takes most of a minute.
+// compiler does before it makes code; for one system that is not like Unix, of all packages, the clouds' too. It takes
+// seconds where a cold build takes most of a minute.
 func TestTypes(t *testing.T) {
 	if os.Getenv("GRAFT_CROSS") == "" {
 		t.Skip("make cross runs it")
@@ -38,7 +39,11 @@ func TestTypes(t *testing.T) {
 		for _, engine := range engines {
 			t.Run(target.String()+"/"+engine.name, func(t *testing.T) {
 				t.Parallel()
-				pkgs, err := listPackages(target, engine, "./driver", "./objstore")
+				names := []string{"./driver", "./objstore"}
+				if engine.name == wazero.name && target.String() == "windows/amd64" {
+					names = []string{"./..."}
+				}
+				pkgs, err := listPackages(target, engine, names...)
 				if err != nil {
 					t.Fatal(err)
 				}
