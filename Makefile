@@ -179,9 +179,9 @@ cross:
 	GRAFT_CROSS=1 $(GO) test -count=1 -timeout 30m -run '^(TestTypes|TestMobileSize)$$' ./internal/platform
 
 # $(call emulate,TARGETS,PACKAGES) runs tests on other processors: all where this one can, and where qemu-user has to those
-# that are not in STARTING, with a tenth of rapid's checks.
+# that are not in STARTING, with a tenth of rapid's checks. What fails on one of them keeps none from the others.
 define emulate
-	@for t in $(1); do \
+	@failed=; for t in $(1); do \
 		arch=$${t#*/}; qemu=qemu-$$arch-static; skip="$(STARTING)"; checks=10; \
 		case $$arch in 386) qemu=; skip='^$$'; checks=100;; arm64) qemu=qemu-aarch64-static;; esac; \
 		if [ -n "$$qemu" ] && ! command -v $$qemu >/dev/null; then \
@@ -189,8 +189,9 @@ define emulate
 		fi; \
 		echo "test $$t"; \
 		RAPID_CHECKS=$$checks CGO_ENABLED=0 GOARCH=$$arch \
-			$(GO) test -vet=off -exec "$$qemu" -timeout 60m -skip "$$skip" $(2) || exit 1; \
-	done
+			$(GO) test -vet=off -exec "$$qemu" -timeout 60m -skip "$$skip" $(2) || failed="$$failed $$t"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "failed on$$failed"; exit 1; fi
 endef
 
 # $(call exchange,TARGETS) has each of them read what the others wrote.
