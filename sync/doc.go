@@ -11,6 +11,12 @@
 // are sent, and what became of them is found by reading. A commit in the bucket
 // is ours when its bytes are those, and nothing else decides.
 //
+// What is fetched ahead, hydrated, pinned or part of a warm set comes by the same
+// requests as what is read, and whoever reads a page waits for no other. A warm set is
+// an object with the pages that a replica used, which clones get at once. A pin, an
+// object in the bucket of a fork whose pages lie in its ancestors' Segments, is not the
+// [Pin] of a Graft, which keeps pages from being evicted here.
+//
 // What is in the bucket was written by others: every record and frame is
 // verified before it is used, and damage is [volume.ErrCorrupt].
 //

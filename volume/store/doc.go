@@ -7,7 +7,14 @@
 // Whatever belongs together is written as one [Change], whole or not at all. A
 // Change is a record of the redo journal; it is applied to Badger later, in the
 // background, together with many others. Pages may be stored ahead of the Change
-// that refers to them with [Store.Stage]: until then they are nothing but space.
+// that refers to them with [Store.Stage]: until then they are nothing but space. Of
+// a page of which the journal holds a version that will be applied together with the
+// new one, it gets how that differs. What waits for the background in memory is
+// bounded: whoever makes a Change waits above that.
+//
+// Pages and objects that were read from the bucket land in memory: reads find them
+// there at once, and they are stored in the background. A crash before that costs
+// another fetch.
 //
 // A data directory holds:
 //
