@@ -3,6 +3,7 @@ package driver_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -220,7 +221,6 @@ func TestBackupBothWays(t *testing.T) {
 // TestCopiesOfOtherFiles takes files of each page size and mode into tags, in
 // the three ways of SQLite. Those of another page size are refused.
 func TestCopiesOfOtherFiles(t *testing.T) {
-	ctx := context.Background()
 	for _, size := range []int{512, 1024, 4096, 16384, 65536} {
 		for _, mode := range []string{"delete", "wal"} {
 			if mode == "wal" && size != 4096 && size != 1024 {
@@ -242,8 +242,30 @@ func TestCopiesOfOtherFiles(t *testing.T) {
 					}
 					return nil
 				})
-				raw(t, plain, func(c *sqlite3.Conn) error { errs["saved"] = c.Backup("main", uriOf(dir, "saved")); return nil })
-				_, errs["vacuumed"] = plain.ExecContext(ctx, "VACUUM INTO "+quote(uriOf(dir, "vacuumed")))
+				raw(t, plain, func(c *sqlite3.Conn) error {
+					var logged []string
+					if err := c.ConfigLog(func(_ sqlite3.ExtendedErrorCode, text string) { logged = append(logged, text) }); err != nil {
+						return err
+					}
+					defer c.ConfigLog(nil)
+					for tag, do := range map[string]func(uri string) error{
+						"saved":    func(uri string) error { return c.Backup("main", uri) },
+						"vacuumed": func(uri string) error { return c.Exec("VACUUM INTO " + quote(uri)) },
+					} {
+						logged = nil
+						err := do(uriOf(dir, tag))
+						if errs[tag] = err; err != nil {
+							wantError(t, vfs.Cause(c, err), fmt.Sprintf("pages of %d bytes", size), "graft_import", "VACUUM INTO")
+							wantError(t, errors.New(strings.Join(logged, "\n")), fmt.Sprintf("pages of %d bytes", size))
+						}
+						if again := vfs.Cause(c, err); again != nil {
+							t.Errorf("%s: the cause is told twice: %v", tag, again)
+						}
+					}
+					return nil
+				})
+				plain.exec("PRAGMA page_size = 4096", "VACUUM INTO "+quote(uriOf(dir, "converted")))
+				open(t, "tag=converted dir='%s'", dir).want(content, "400 40000 ok")
 				for tag, err := range errs {
 					want := "400 40000 ok"
 					if size != 4096 {
@@ -284,4 +306,18 @@ func TestTwoTagsInOneStatement(t *testing.T) {
 	}
 	open(t, "tag=b dir=%s", quote(dir)).want("SELECT count(*) FROM u", "1000")
 	open(t, "tag=a dir=%s", quote(dir)).want("SELECT count(*) FROM t WHERE b = 'z'", "1000")
+}
+
+// TestACopyIntoATagHasItsCause has the file that the copy is written to closed when
+// the error is reported.
+func TestACopyIntoATagHasItsCause(t *testing.T) {
+	path, dir := filepath.Join(t.TempDir(), "plain.db"), t.TempDir()
+	openPlain(t, path).exec("PRAGMA page_size = 8192", "CREATE TABLE t(a)")
+	db := open(t, "tag=main dir='%s'", dir)
+	db.SetMaxOpenConns(1)
+	db.exec("CREATE TABLE t(a)", "ATTACH "+quote(plainURI(path))+" AS p")
+	wantIs(t, db.fails("VACUUM p INTO "+quote(uriOf(dir, "o")), "pages of 8192 bytes"), sqlite3.IOERR)
+	if _, err := db.Exec("SELECT * FROM absent"); err == nil || strings.Contains(err.Error(), "8192") {
+		t.Errorf("another statement gives %v", err)
+	}
 }

@@ -3,7 +3,6 @@ package vfs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/ncruces/go-sqlite3"
@@ -65,8 +64,7 @@ type file struct {
 	// cause is the error behind the last code that SQLite was given in this
 	// transaction. SQLite goes on calling after it, so that go-sqlite3 forgets
 	// it: it is handed over again with each Unlock, and with Close.
-	cause     error
-	causeCode sqlite3.ExtendedErrorCode
+	keptCause
 
 	guest guest
 
@@ -105,10 +103,15 @@ func (f *file) fail(err error, code sqlite3.ExtendedErrorCode) error {
 		code = sqlite3.ExtendedErrorCode(sqlite3.FULL)
 	}
 	f.keepCause(err, code)
+	if f.conn != nil && code.Code() != sqlite3.BUSY {
+		f.conn.Log(code, "%v", err) // as SQLite's own VFSs do: a copy into a tag may have nobody else to tell
+	}
 	return sqlite3vfs.SystemError(err, code)
 }
 
-func (f *file) keepCause(err error, code sqlite3.ExtendedErrorCode) { f.cause, f.causeCode = err, code }
+func (f *file) keepCause(err error, code sqlite3.ExtendedErrorCode) {
+	f.keptCause = keptCause{err, code}
+}
 
 // withCause is success that hands the cause over again, if there is one.
 func (f *file) withCause() error {
@@ -119,6 +122,7 @@ func (f *file) withCause() error {
 func (f *file) Close() error {
 	_ = f.Unlock(sqlite3vfs.LOCK_NONE)
 	f.vfs.names.add(f.name, -1)
+	f.vfs.closed.note(f.conn, f.keptCause)
 	if err := f.db.Close(); err != nil {
 		return f.fail(err, sqlite3.IOERR_CLOSE)
 	}
@@ -210,7 +214,7 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 		return 0, f.fail(errors.New("graft: write outside a transaction"), sqlite3.IOERR_WRITE)
 	}
 	if off%graft.PageSize != 0 || len(p)%graft.PageSize != 0 {
-		return 0, f.fail(fmt.Errorf("graft: the database has pages of %d bytes, and graft of %d: take its file by PRAGMA graft_import", len(p), graft.PageSize), sqlite3.IOERR_WRITE)
+		return 0, f.fail(pageSizeError(len(p)), sqlite3.IOERR_WRITE)
 	}
 	if err := f.rollBack(); err != nil {
 		return 0, f.fail(err, sqlite3.IOERR_WRITE)

@@ -309,9 +309,13 @@ func checkHeader(h sqlitefile.Header) error {
 	case !h.IsDatabase():
 		return errors.New("graft: page 1 is not that of a SQLite database")
 	case h.PageSize() != graft.PageSize:
-		return fmt.Errorf("graft: the database has pages of %d bytes, and graft of %d: take its file by PRAGMA graft_import", h.PageSize(), graft.PageSize)
+		return pageSizeError(h.PageSize())
 	case h.Reserved() == checksumBytes:
 		return fmt.Errorf("graft: the database has SQLite's checksums (%d reserved bytes), which graft cannot keep; its own cover every page", checksumBytes)
 	}
 	return nil
+}
+
+func pageSizeError(size int) error {
+	return fmt.Errorf("graft: the database has pages of %d bytes, and graft of %d: take its file by PRAGMA graft_import, or run VACUUM INTO after PRAGMA page_size = %d", size, graft.PageSize, graft.PageSize)
 }

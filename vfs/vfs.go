@@ -63,6 +63,7 @@ type graftVFS struct {
 
 	names   openNames               // of the open databases
 	refused atomic.Pointer[refusal] // the COMMIT that was refused last, until a file of it asks
+	closed  lastClosed
 }
 
 var _ sqlite3vfs.VFSFilename = (*graftVFS)(nil)
