@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"graft"
+	"graft/internal/testdir"
 )
 
 // replaceJournal lets the open files of the redo journal in dir be a device, until
@@ -113,7 +114,7 @@ func TestACommitThatTheStoreRefuses(t *testing.T) {
 
 func (fault storeFault) refuses(t *testing.T, statements []string) {
 	ctx := context.Background()
-	dir := t.TempDir()
+	dir := testdir.InMemory(t)
 	db := open(t, "tag=main dir='%s' _pragma=busy_timeout(0)", dir)
 	db.exec("CREATE TABLE t(a INTEGER PRIMARY KEY, b)", numbers+"INSERT INTO t SELECT i, printf('%.100c', 'x') FROM n")
 	const (
