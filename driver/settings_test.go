@@ -2,7 +2,10 @@ package driver_test
 
 import (
 	"fmt"
+	"path/filepath"
 	"testing"
+
+	"graft/internal/testdir"
 )
 
 // settings are pragmas that change how SQLite keeps a file, with every value
@@ -87,4 +90,62 @@ func checkSetting(t *testing.T, set string) {
 	db.exec("VACUUM", "DELETE FROM t")
 	check("emptied", "0 0.0 0.0")
 	db.want("PRAGMA journal_mode", "delete")
+}
+
+// pinnedSettings are the settings that a tag has always.
+var pinnedSettings = map[string]string{"journal_mode": "delete", "locking_mode": "normal", "page_size": "4096"}
+
+// TestSettingsAreReadBack sets each by a statement, by the data source name, and on a
+// tag that a plain file has attached. It is what it is on a file, or stays pinned.
+func TestSettingsAreReadBack(t *testing.T) {
+	dir := testdir.InMemory(t)
+	open(t, "tag=main dir='%s'", dir).want("SELECT 1", "1") // the directory stays open
+	plain := openPlain(t, filepath.Join(dir, "plain.db"))
+	plain.SetMaxOpenConns(1)
+	n := 0
+	for pragma, values := range settings {
+		if pragma == "wal_checkpoint" || pragma == "incremental_vacuum" {
+			continue // they set nothing
+		}
+		for _, value := range values {
+			n++
+			tag := fmt.Sprintf("%s%d", pragma, n)
+			want, ok := pinnedSettings[pragma]
+			if !ok {
+				file := openPlain(t, filepath.Join(dir, tag))
+				want = readBack(file, "main", pragma, value)
+				file.Close()
+			}
+			db := open(t, "tag=%s dir='%s'", tag, dir)
+			if got := readBack(db, "main", pragma, value); got != want {
+				t.Errorf("%s = %s is read back as %s, want %s", pragma, value, got, want)
+			}
+			db.Close()
+			db = open(t, "file:%s-named?dir=%s&_pragma=%s", tag, escape(dir), escape(pragma+"("+value+")"))
+			if got := readBack(db, "main", pragma, ""); got != want {
+				t.Errorf("_pragma=%s(%s) is read back as %s, want %s", pragma, value, got, want)
+			}
+			db.Close()
+			plain.exec("ATTACH " + quote(uriOf(dir, tag+"-attached")) + " AS g")
+			// A database that is attached has the encoding of the first.
+			if got := readBack(plain, "g", pragma, value); got != want && pragma != "encoding" {
+				t.Errorf("g.%s = %s is read back as %s, want %s", pragma, value, got, want)
+			}
+			plain.exec("DETACH g")
+		}
+	}
+}
+
+// readBack sets a pragma, unless value is empty, makes a table, and reads the pragma.
+func readBack(db *database, schema, pragma, value string) string {
+	db.t.Helper()
+	if db.SetMaxOpenConns(1); value != "" {
+		db.exec(fmt.Sprintf("PRAGMA %s.%s = %s", schema, pragma, value))
+	}
+	db.exec("CREATE TABLE " + schema + ".t(a)")
+	got := db.ask("PRAGMA " + schema + "." + pragma)
+	if ok := db.ask("PRAGMA " + schema + ".integrity_check"); ok != "ok" {
+		db.t.Errorf("%s = %s: integrity_check: %s", pragma, value, ok)
+	}
+	return got
 }
