@@ -2,9 +2,15 @@ package driver_test
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"graft"
+	"graft/volume"
 )
 
 func TestSwitchShowsTheOtherTag(t *testing.T) {
@@ -175,4 +181,105 @@ func TestLockingModeStaysNormal(t *testing.T) {
 	a.exec("INSERT INTO t VALUES (2)")
 	b.exec("INSERT INTO t VALUES (3)")
 	a.want("SELECT count(*) FROM t", "3")
+}
+
+// document gives what a pragma says as JSON.
+func (db *database) document(pragma string) (doc map[string]any) {
+	db.t.Helper()
+	if err := json.Unmarshal([]byte(db.ask("PRAGMA "+pragma)), &doc); err != nil {
+		db.t.Fatal(err)
+	}
+	return doc
+}
+
+// checkMoved checks the document of a pragma that moved a tag: against what package
+// graft says, and the Graft, its remote Volume and the Graft that it left, where those
+// are known.
+func checkMoved(t *testing.T, db *graft.DB, tag string, doc map[string]any, id, from, left string) {
+	t.Helper()
+	g, err := db.Graft(context.Background(), tag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := g.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprintf("%v %v %v %v", doc["tag"], doc["graft"], doc["remote"], doc["exists"]), fmt.Sprintf("%s %v %v true", tag, info.Graft, info.Remote); got != want {
+		t.Errorf("the document says %s, and it is %s", got, want)
+	}
+	if id != "" && doc["graft"] != id || from != "" && doc["remote"] != from {
+		t.Errorf("it is Graft %v of %v, want %s of %s", doc["graft"], doc["remote"], id, from)
+	}
+	was, _ := doc["left"].(map[string]any)
+	if left == "" && doc["left"] != nil || left != "" && was["graft"] != left {
+		t.Errorf("it left %v, want %s", doc["left"], left)
+	}
+}
+
+// TestASwitchMakesAClone has graft_switch = 'VOLUMEID:REMOTE' make it, by a statement and
+// in a data source name, and then the other pragmas that move a tag. What their
+// documents say is what is so.
+func TestASwitchMakesAClone(t *testing.T) {
+	remote, ctx := "mem://"+t.Name(), context.Background()
+	a := open(t, "tag=main dir='%s' remote=%s", t.TempDir(), remote)
+	a.exec("CREATE TABLE x(a)", "INSERT INTO x VALUES (1)", "PRAGMA graft_push", "INSERT INTO x VALUES (2)", "PRAGMA graft_push")
+	source := a.document("graft_info_json")["remote"].(string)
+
+	dir := t.TempDir()
+	held, err := graft.Open(ctx, dir, &graft.Options{Remote: remote})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	b := open(t, "tag=main dir='%s'", dir)
+	b.SetMaxOpenConns(1)
+	b.exec("CREATE TABLE own(a)")
+	moved := func(tag string, doc map[string]any, id, from, left string) {
+		t.Helper()
+		checkMoved(t, held, tag, doc, id, from, left)
+	}
+	own := b.document("graft_info_json")["graft"].(string)
+	first, second := volume.NewVolumeID().String(), volume.NewVolumeID().String()
+	moved("main", b.document("graft_switch_json = '"+first+":"+source+"'"), first, source, own)
+	b.want("SELECT group_concat(a) FROM x", "1,2")
+	named := open(t, "file:named?dir=%s&_pragma=%s", escape(dir), escape("graft_switch('"+second+":"+source+"')"))
+	named.want("SELECT count(*) FROM x", "2")
+	moved("named", named.document("graft_switch_json = '"+second+":"+source+"'"), second, source, "")
+
+	moved("main", b.document("graft_checkout_json = '"+source+":1'"), "", "", first)
+	b.want("SELECT group_concat(a) FROM x", "1")
+	checked := b.document("graft_info_json")["graft"].(string)
+	moved("main", b.document("graft_fork_json"), "", "", checked)
+	moved("aside", b.document("graft_fork_json = 'aside'"), "", "", "")
+}
+
+// TestDocumentsOfResetsAndFiles checks what the documents of graft_reset, graft_export
+// and graft_import say.
+func TestDocumentsOfResetsAndFiles(t *testing.T) {
+	remote, dir := "mem://"+t.Name(), t.TempDir()
+	a := open(t, "tag=main dir='%s' remote=%s", t.TempDir(), remote)
+	a.exec("CREATE TABLE x(a)", "INSERT INTO x VALUES (1)", "PRAGMA graft_push", "INSERT INTO x VALUES (2)", "PRAGMA graft_push")
+	named := open(t, "tag=named dir='%s' remote=%s", dir, remote)
+	named.exec("PRAGMA graft_clone = " + quote(a.document("graft_info_json")["remote"].(string)))
+	named.exec("INSERT INTO x VALUES (3)")
+	a.exec("INSERT INTO x VALUES (4)", "PRAGMA graft_push")
+	doc := named.document("graft_reset_json")
+	if got := fmt.Sprintf("%v %v", doc["from"], doc["to"]); got != "2 3" {
+		t.Errorf("the reset went from and to %s", got)
+	}
+	open(t, "tag=%s dir='%s'", quote(doc["backup"].(string)), dir).want("SELECT group_concat(a) FROM x", "1,2,3")
+	named.want("SELECT group_concat(a) FROM x", "1,2,4")
+
+	path := filepath.Join(t.TempDir(), "x.db")
+	doc = named.document("graft_export_json = " + quote(path))
+	if pages := named.ask("PRAGMA page_count"); fmt.Sprintf("%v %v", doc["path"], doc["pages"]) != path+" "+pages {
+		t.Errorf("exported %v, want %s pages", doc, pages)
+	}
+	to := open(t, "tag=imported dir='%s'", dir)
+	doc = to.document("graft_import_json = " + quote(path))
+	if pages := to.ask("PRAGMA page_count"); fmt.Sprintf("%v %v", doc["path"], doc["pages"]) != path+" "+pages {
+		t.Errorf("imported %v, want %s pages", doc, pages)
+	}
+	to.want("SELECT group_concat(a) FROM x", "1,2,4")
 }
