@@ -29,6 +29,25 @@ func (e evictions) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
+// await waits until so many pages are here at most.
+func (e evictions) await(t *testing.T, g *graft.Graft, quota graft.PageCount) {
+	t.Helper()
+	for {
+		p, err := g.Audit(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Present <= quota {
+			return
+		}
+		select {
+		case <-e:
+		case <-time.After(time.Minute): // it would hang
+			t.Fatalf("%d pages are here, of a quota of %d", p.Present, quota)
+		}
+	}
+}
+
 // pushPages commits n pages, whose content is their number, and pushes them. It gives
 // the remote Volume.
 func pushPages(t *testing.T, g *graft.Graft, n int) graft.VolumeID {
@@ -80,20 +99,7 @@ func TestTheCacheQuotaIsKeptInTheBackground(t *testing.T) {
 		t.Fatal(err)
 	}
 	readPages(t, b, n)
-	for {
-		p, err := b.Audit(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if p.Present <= quota {
-			break
-		}
-		select {
-		case <-done:
-		case <-time.After(time.Minute): // it would hang
-			t.Fatalf("%d pages are here, of a quota of %d", p.Present, quota)
-		}
-	}
+	done.await(t, b, quota)
 	readPages(t, b, n)
 	if _, err := b.Hydrate(ctx); !errors.Is(err, graft.ErrQuota) {
 		t.Errorf("hydrate: %v", err)
@@ -101,6 +107,16 @@ func TestTheCacheQuotaIsKeptInTheBackground(t *testing.T) {
 	if p, err := a.Audit(ctx); err != nil || p.Present != n {
 		t.Errorf("%+v is left of what was pushed, %v", p, err)
 	}
+}
+
+func TestTheCacheQuotaIsThatOfPushesToo(t *testing.T) {
+	const n, quota = 1000, 300
+	bucket := faultbucket.New()
+	done := make(evictions, 1)
+	g := graftOf(t, openDB(t, t.TempDir(), &graft.Options{Bucket: bucket.Blob(), Cache: quota * graft.PageSize, Logger: slog.New(done)}), "main")
+	pushPages(t, g, n)
+	done.await(t, g, quota)
+	readPages(t, g, n)
 }
 
 func TestTheCacheQuotaBelongsToTheDirectory(t *testing.T) {

@@ -44,11 +44,11 @@ type Options struct {
 	// PageCache bounds the cache of pages in memory, in bytes. Zero: 32 MiB.
 	PageCache int64
 
-	// Cache bounds the pages that were fetched from the bucket and are kept in
-	// the data directory, in bytes of pages. Above it those that were not used
-	// for longest are removed in the background, and fetched again when they are
-	// read; pages that were committed here never are. Zero: all are kept, as
-	// they are without a bucket.
+	// Cache bounds the pages that the bucket has and that are kept in the data
+	// directory, in bytes of pages: those that were fetched, and those that were
+	// pushed from here. Above it those that were not used for longest are removed
+	// in the background, and fetched again when they are read; pages that are not
+	// pushed never are. Zero: all are kept, as they are without a bucket.
 	Cache int64
 
 	// Warm has each clone get the pages that another replica has published by
@@ -111,7 +111,7 @@ func (o *Options) logger() *slog.Logger {
 // hasBucket tells whether o names a bucket.
 func (o *Options) hasBucket() bool { return o.Remote != "" || o.Bucket != nil }
 
-// quota is how many bytes of fetched pages are kept, or zero: all.
+// quota is how many bytes of pages that the bucket has are kept, or zero: all.
 func (o *Options) quota() int64 {
 	if !o.hasBucket() {
 		return 0 // nothing could be fetched again

@@ -4,7 +4,7 @@ import "context"
 
 // Pin keeps pages of the Graft in the data directory, and fetches those that are not
 // here: all of the newest Snapshot, those of a table with its indexes, or those of
-// one commit. They are not evicted by the quota of fetched pages, now and after a
+// one commit. They are not evicted by the quota, now and after a
 // restart. After a pull the Pin is of the newest Snapshot, and what changed is fetched
 // by the next tick of autosync, by Hydrate, or by another call of Pin. ErrQuota tells
 // that the quota has no room for all Pins, ErrNoTable that there is no such table. It

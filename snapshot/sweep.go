@@ -43,7 +43,7 @@ func (hs *Heads) keep(ctx context.Context) {
 	}
 }
 
-// evict removes fetched pages when they are above the quota. What they took up on disk
+// evict removes pages that the bucket has when they are above the quota. What they took up on disk
 // is garbage then, for a sweep to give back.
 func (hs *Heads) evict(ctx context.Context) error {
 	if !hs.store.NeedsEvict() {

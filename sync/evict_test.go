@@ -2,11 +2,14 @@ package sync_test
 
 import (
 	"context"
+	"log/slog"
 	"slices"
+	"strconv"
 	"testing"
 
 	"graft/internal/faultbucket"
 	"graft/snapshot"
+	"graft/volume"
 	"graft/volume/store"
 )
 
@@ -63,13 +66,11 @@ func TestNothingIsEvictedWithoutAQuota(t *testing.T) {
 	}
 }
 
-// What was committed here and is not pushed stays, and so does what was pushed from
-// here, whose bytes were never fetched. What was evicted is an error without the
-// bucket, and no zeros.
-func TestWhatIsCommittedHereIsNotEvicted(t *testing.T) {
+// What was committed here and is not pushed stays. What was evicted is an error
+// without the bucket, and no zeros: what was pushed from here, too.
+func TestWhatIsNotPushedIsNotEvicted(t *testing.T) {
 	bucket, b := newFull(t, 1)
-	mine := many[10:20]
-	b.commit("mine", mine...)
+	b.commit("mine", many...) // they do not lie in the commit, which stays
 	b.must(b.push())
 	unpushed := many[50:53]
 	b.commit("unpushed", unpushed...)
@@ -81,10 +82,8 @@ func TestWhatIsCommittedHereIsNotEvicted(t *testing.T) {
 	lost := 0
 	for _, p := range many {
 		page, err := r.Page(t.Context(), p)
-		text := "pushed"
+		text := "mine"
 		switch {
-		case slices.Contains(mine, p):
-			text = "mine"
 		case slices.Contains(unpushed, p):
 			text = "unpushed"
 		case err != nil:
@@ -97,9 +96,80 @@ func TestWhatIsCommittedHereIsNotEvicted(t *testing.T) {
 			t.Errorf("page %d is %.12q, want %s", p, page[:], text)
 		}
 	}
-	if lost < 80 {
+	if lost != len(many)-len(unpushed) {
 		t.Errorf("%d pages are gone", lost)
 	}
+}
+
+// keptPages is a handler of logs that notes how many pages a sweep has left.
+type keptPages struct {
+	slog.Handler
+	n int64
+}
+
+func (k *keptPages) Enabled(context.Context, slog.Level) bool { return true }
+
+func (k *keptPages) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "kept" {
+			k.n = a.Value.Int64()
+		}
+		return true
+	})
+	return nil
+}
+
+// A writer that pushes five times its quota keeps no more than that, in its file
+// system, either, and reads what it wrote.
+func TestAWriterKeepsTheQuota(t *testing.T) {
+	const quota = 100
+	bucket := faultbucket.New()
+	a := newCache(t, bucket, quota)
+	var kept keptPages
+	a.log = slog.New(&kept)
+	var want []string
+	for i := range 5 {
+		text := strconv.Itoa(i)
+		var pages []volume.PageIdx
+		for p := range volume.PageIdx(100) {
+			pages = append(pages, volume.PageIdx(100*i)+p+1)
+			want = append(want, text)
+		}
+		a.commit(text, pages...)
+		a.must(a.push())
+		if i > 0 && !a.store.NeedsEvict() {
+			t.Errorf("%d pages that were pushed are not over a quota of %d", 100*(i+1), quota)
+		}
+		if i%2 == 1 {
+			a.reopen(bucket)
+		}
+		a.evict()
+	}
+	if p := a.presence(); p.Present > quota || p.Present == 0 {
+		t.Errorf("%+v are here, of a quota of %d pages", p, quota)
+	}
+	a.commit("unpushed", many...)
+	copy(want, repeat("unpushed"))
+	a.evict()
+	for range 2 {
+		a.must(a.heads.Sweep(t.Context()))
+		if kept.n > 2*quota {
+			t.Errorf("%d pages are stored: of a quota of %d, and %d that are not pushed", kept.n, quota, len(many))
+		}
+		a.reopen(bucket)
+	}
+	a.wantContent(want...)
+	a.evict()
+	a.must(a.push())
+	a.evict()
+	a.must(a.heads.Sweep(t.Context()))
+	if kept.n > quota {
+		t.Errorf("%d pages are stored of a quota of %d", kept.n, quota)
+	}
+	a.wantContent(want...)
+	other := newMachine(t, bucket)
+	other.clone(a.head.State().Remote)
+	other.wantContent(want...)
 }
 
 func TestHydrateKeepsWhatItHas(t *testing.T) {

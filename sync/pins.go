@@ -24,8 +24,8 @@ const (
 	PinSnapshot PinKind = "snapshot" // every page of one commit of a remote Volume
 )
 
-// Pin says which pages of a Graft stay in the data directory, whatever the quota of
-// fetched pages. It is kept across restarts.
+// Pin says which pages of a Graft stay in the data directory, whatever the quota. It
+// is kept across restarts.
 type Pin struct {
 	Kind   PinKind
 	Table  string          // of PinTable

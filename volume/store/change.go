@@ -52,6 +52,7 @@ func (s *Store) Apply(c Change) error {
 	if err := s.apply(c); err != nil {
 		return fmt.Errorf("write to the local store: %w", err)
 	}
+	s.notePushed(c.Segments)
 	return nil
 }
 

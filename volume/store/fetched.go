@@ -15,16 +15,17 @@ import (
 	"graft/volume"
 )
 
-// ErrQuota is returned by what has to keep more fetched pages than the quota has
-// room for.
+// ErrQuota is returned by what has to keep more pages that the bucket has than the
+// quota has room for.
 var ErrQuota = errors.New("graft: the cache quota is too small")
 
 // metaFetched marks the key of a page that was stored by StageFetched, as Badger's
-// user meta. Nothing else is ever evicted.
+// user meta. No other key is ever deleted by an eviction.
 const metaFetched byte = 1
 
-// fetched is what the store knows of the pages that StageFetched stored, when it
-// has a quota for them. It tells apart parts of them alone: the partPages pages of
+// fetched is what the store knows of the pages that the bucket has, those that
+// StageFetched stored and those of an alias, when it has a quota for them. It tells
+// apart parts of them alone: the partPages pages of
 // a Segment that lie together, and whatever else has the same hash. When a part was
 // used is known since the store was opened.
 type fetched struct {
@@ -33,7 +34,7 @@ type fetched struct {
 	due   atomic.Int64 // the count above which Evict has something to do
 
 	seed  maphash.Seed
-	clock atomic.Uint32   // goes up with each StageFetched
+	clock atomic.Uint32   // goes up with each StageFetched and each alias
 	used  []atomic.Uint32 // by part: the clock when it was used last
 
 	evicting sync.Mutex // held by Evict, taken before mu
@@ -106,22 +107,23 @@ func (s *Store) stageFetched(id volume.SegmentID, pages []volume.PageEntry) erro
 	return err
 }
 
-// NeedsEvict tells whether there may be more fetched pages than the quota. It is
-// false until the first page is fetched: what lies in the store is evicted only by
-// who has seen that the bucket is there.
+// NeedsEvict tells whether there may be more pages that the bucket has than the quota.
+// It is false until the first page is fetched, or pushed: what lies in the store is
+// evicted only by who has seen that the bucket is there.
 func (s *Store) NeedsEvict() bool {
 	return s.fetched.quota > 0 && s.fetched.count.Load() > s.fetched.due.Load()
 }
 
 // Evicted is what an eviction did.
 type Evicted struct {
-	Left    int // fetched pages that are left
+	Left    int // pages that the bucket has, too, and that are left
 	Removed int
 }
 
-// Evict removes fetched pages when they are more than the quota, until an eighth of
-// it is free: the least recently used ones, as far as that is known, but none that
-// is held. Reads, commits and fetches go on; what is fetched meanwhile is not seen.
+// Evict removes pages that the bucket has, fetched or pushed, when they are more than
+// the quota, until an eighth of it is free: the least recently used ones, as far as
+// that is known, but none that is held. Reads, commits and fetches go on; what is
+// fetched meanwhile is not seen.
 // A second one waits for the first. What a Sweep beside it removes counts as left.
 // Without a quota it does nothing.
 func (s *Store) Evict(ctx context.Context) (Evicted, error) {
@@ -133,14 +135,17 @@ func (s *Store) Evict(ctx context.Context) (Evicted, error) {
 	defer f.evicting.Unlock()
 	before := f.count.Load()
 	e := evictor{store: s, pages: make([]int32, len(f.used))}
-	if err := e.eachFetched(ctx, e.add); err != nil {
-		return Evicted{}, fmt.Errorf("count fetched pages: %w", err)
+	err := e.findPushed()
+	if err == nil {
+		err = e.each(ctx, e.add)
 	}
-	var err error
+	if err != nil {
+		return Evicted{}, fmt.Errorf("count pages that may be evicted: %w", err)
+	}
 	if int64(e.total) > f.quota {
 		e.choose(e.total - int(f.quota-f.quota/evictShare))
-		err = e.eachFetched(ctx, e.gather)
-		err = errors.Join(err, e.delete())
+		err = e.each(ctx, e.gather)
+		err = errors.Join(err, e.delete(), e.unalias())
 	}
 	left := e.total - e.removed
 	f.count.Add(int64(left) - before)
@@ -158,14 +163,38 @@ func (s *Store) Evict(ctx context.Context) (Evicted, error) {
 // evictor is an eviction that runs.
 type evictor struct {
 	store   *Store
-	total   int     // fetched pages
-	pages   []int32 // by part: how many may go; below zero: they go
-	dead    []PageRef
+	pushed  map[volume.SegmentID][]pushed // by local Segment, oldest remote one first
+	total   int                           // pages that the bucket has
+	pages   []int32                       // by part: how many may go; below zero: they go
+	dead    []PageRef                     // that were fetched
+	dropped map[volume.SegmentID]*droppedPages
 	removed int
 }
 
-// eachFetched calls fn with each page that is stored and was fetched.
-func (e *evictor) eachFetched(ctx context.Context, fn func(PageRef) error) error {
+// cachedPage is a page that is stored here and that the bucket has.
+type cachedPage struct {
+	stored  PageRef
+	remotes []volume.SegmentID // whose it is if it was pushed, newest first; nil: it was fetched
+}
+
+// partOf gives the part of a page: if several Segments have it, by the newest.
+func (f *fetched) partOf(p cachedPage) int {
+	if len(p.remotes) > 0 {
+		return f.part(PageRef{p.remotes[0], p.stored.Idx})
+	}
+	return f.part(p.stored)
+}
+
+// holdsLocked tells whether a page is held, under any name.
+func (f *fetched) holdsLocked(p cachedPage) bool {
+	if len(p.remotes) == 0 {
+		return f.isHeldLocked(p.stored)
+	}
+	return slices.ContainsFunc(p.remotes, func(id volume.SegmentID) bool { return f.isHeldLocked(PageRef{id, p.stored.Idx}) })
+}
+
+// each calls fn with each page that is stored and that the bucket has.
+func (e *evictor) each(ctx context.Context, fn func(cachedPage) error) error {
 	return e.store.view(func(txn *badger.Txn) error {
 		o := badger.DefaultIteratorOptions
 		o.Prefix, o.PrefetchValues = []byte{spacePage}, false
@@ -173,10 +202,16 @@ func (e *evictor) eachFetched(ctx context.Context, fn func(PageRef) error) error
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			ref, ok := parseKeyPage(it.Item().Key())
-			if !ok || it.Item().UserMeta() != metaFetched {
+			if !ok {
 				continue
 			}
-			if err := fn(ref); err != nil {
+			p := cachedPage{stored: ref}
+			if it.Item().UserMeta() != metaFetched {
+				if p.remotes = e.remotesOf(ref); len(p.remotes) == 0 {
+					continue // nobody else has it
+				}
+			}
+			if err := fn(p); err != nil {
 				return err
 			}
 			if ctx.Err() != nil {
@@ -188,13 +223,13 @@ func (e *evictor) eachFetched(ctx context.Context, fn func(PageRef) error) error
 }
 
 // add counts a page.
-func (e *evictor) add(ref PageRef) error {
+func (e *evictor) add(p cachedPage) error {
 	f := &e.store.fetched
 	e.total++
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.isHeldLocked(ref) {
-		e.pages[f.part(ref)]++
+	if !f.holdsLocked(p) {
+		e.pages[f.partOf(p)]++
 	}
 	return nil
 }
@@ -222,19 +257,29 @@ func (e *evictor) choose(n int) {
 	}
 }
 
-// gather has a page of a part that goes deleted, some time before delete ends.
-func (e *evictor) gather(ref PageRef) error {
-	if e.pages[e.store.fetched.part(ref)] >= 0 {
+// gather has a page of a part that goes evicted, some time before delete or unalias
+// ends.
+func (e *evictor) gather(p cachedPage) error {
+	f := &e.store.fetched
+	if e.pages[f.partOf(p)] >= 0 {
 		return nil
 	}
-	e.dead = append(e.dead, ref)
+	if len(p.remotes) > 0 {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if !f.holdsLocked(p) {
+			e.drop(p)
+		}
+		return nil
+	}
+	e.dead = append(e.dead, p.stored)
 	if len(e.dead) < sweepBatch {
 		return nil
 	}
 	return e.delete()
 }
 
-// delete deletes what is gathered, but for what is held by now.
+// delete deletes what is gathered of fetched pages, but for what is held by now.
 func (e *evictor) delete() error {
 	f := &e.store.fetched
 	f.mu.Lock()
@@ -258,12 +303,12 @@ func (e *evictor) delete() error {
 	return err
 }
 
-// FetchedHold keeps fetched pages from being evicted. It is not safe for concurrent
+// FetchedHold keeps pages that the bucket has from being evicted. It is not safe for concurrent
 // use.
 type FetchedHold struct {
 	store *Store
 	pages *PageRefSet // guarded by fetched.mu
-	need  int64       // pages that the bucket alone has else
+	need  int64       // pages that are held
 }
 
 // HoldFetched gives a hold of no pages, which the caller releases. What has landed by
@@ -292,17 +337,10 @@ func (h *FetchedHold) Add(id volume.SegmentID, p volume.PageIdx) (has bool, err 
 	h.pages.Add(ref)
 	f.mu.Unlock()
 	f.touch(ref)
-	if held {
-		return h.store.stores(id, p)
-	}
-	if has, err = h.store.has(keyPage(id, p)); has || err != nil {
-		h.need++
-		return has, err
-	}
-	if has, err = h.store.stores(id, p); !has {
+	if !held {
 		h.need++
 	}
-	return has, err
+	return h.store.stores(id, p)
 }
 
 // Fits returns ErrQuota when the quota has no room for what is held.

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -57,8 +60,9 @@ func TestEvictionsAtOnceCountRight(t *testing.T) {
 	}
 }
 
-// TestEvictionKeepsTheQuotaAndNothingElse stores, commits, holds and evicts at
-// random, and compares the keys of all pages with those that must be there.
+// TestEvictionKeepsTheQuotaAndNothingElse stores, commits, pushes, holds and evicts at
+// random, and compares the keys of all pages with those that must be there, and what
+// is found by the names that the bucket has for them.
 func TestEvictionKeepsTheQuotaAndNothingElse(t *testing.T) {
 	const quota = 40
 	s := openQuota(t, quota, nil)
@@ -69,6 +73,28 @@ func TestEvictionKeepsTheQuotaAndNothingElse(t *testing.T) {
 		local, remotes := volume.NewSegmentID(), []volume.SegmentID{volume.NewSegmentID(), volume.NewSegmentID()}
 		var hold *FetchedHold
 		held := make(map[PageRef]bool)
+		var last Change                      // that was committed
+		names := make(map[PageRef][]PageRef) // by page that was pushed: what the bucket calls it
+		here := func() map[PageRef]PageRef { // pages that may be evicted, by name, and as what they are stored
+			found := make(map[PageRef]PageRef)
+			for ref := range fetched {
+				if has, err := s.stores(ref.Segment, ref.Idx); err != nil {
+					t.Fatal(err)
+				} else if has {
+					found[ref] = ref
+				}
+			}
+			for stored, all := range names {
+				for _, name := range all {
+					if at, ok, err := s.alias(name); err != nil || ok && at != stored {
+						t.Fatalf("%v is found at %v, not %v, %v", name, at, stored, err)
+					} else if ok {
+						found[name] = stored
+					}
+				}
+			}
+			return found
+		}
 		release := func() {
 			if hold != nil {
 				hold.Release()
@@ -97,12 +123,22 @@ func TestEvictionKeepsTheQuotaAndNothingElse(t *testing.T) {
 				}
 			},
 			"commit": func(t *rapid.T) {
-				c := Change{Segment: volume.NewSegmentID(), Pages: somePages(t)}
-				if err := s.Apply(c); err != nil {
+				last = Change{Segment: volume.NewSegmentID(), Pages: somePages(t)}
+				if err := s.Apply(last); err != nil {
 					t.Fatal(err)
 				}
-				for _, e := range c.Pages {
-					own[string(keyPage(c.Segment, e.Idx))] = string(e.Page[:])
+				for _, e := range last.Pages {
+					own[string(keyPage(last.Segment, e.Idx))] = string(e.Page[:])
+				}
+			},
+			"push": func(t *rapid.T) { // by two Grafts, maybe
+				state := pushedAs(volume.NewSegmentID(), last.Segment, last.Pages)
+				if err := s.Apply(Change{Segments: []volume.SegmentState{state}}); err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range last.Pages {
+					stored := PageRef{last.Segment, e.Idx}
+					names[stored] = append(names[stored], PageRef{state.Segment.ID, e.Idx})
 				}
 			},
 			"hold": func(t *rapid.T) {
@@ -110,46 +146,65 @@ func TestEvictionKeepsTheQuotaAndNothingElse(t *testing.T) {
 					hold = s.HoldFetched(context.Background())
 				}
 				ref := PageRef{rapid.SampledFrom(remotes).Draw(t, "segment"), volume.PageIdx(rapid.Uint32Range(1, 30).Draw(t, "page"))}
+				if all := here(); len(all) > 0 && rapid.Bool().Draw(t, "is here") {
+					ref = rapid.SampledFrom(slices.SortedFunc(maps.Keys(all), compareRefs)).Draw(t, "held")
+				}
 				has, err := hold.Add(ref.Segment, ref.Idx)
-				if err != nil || has && !fetched[ref] {
+				if _, want := here()[ref]; err != nil || has != want {
 					t.Fatalf("%v is here: %v, %v", ref, has, err)
 				}
 				held[ref] = true
 			},
 			"release": func(*rapid.T) { release() },
 			"evict": func(t *rapid.T) {
-				before := dumpSpaces(t, s, spacePage)
+				before := here()
 				got := evict(t, s)
-				after := dumpSpaces(t, s, spacePage)
-				left, stay := 0, 0
-				for ref := range fetched {
-					key := keyPage(ref.Segment, ref.Idx)
-					_, was := before[string(key)]
-					_, is := after[string(key)]
-					if held[ref] && was {
-						stay++
-						if !is {
-							t.Fatalf("%v is held and gone", ref)
+				after := here()
+				was, left, stay := make(map[PageRef]bool), make(map[PageRef]bool), make(map[PageRef]bool)
+				for name, stored := range before {
+					was[stored] = true
+					if held[name] {
+						stay[stored] = true
+						if after[name] != stored {
+							t.Fatalf("%v is held and gone", name)
 						}
 					}
-					if is {
-						left++
-					}
 				}
-				if left != got.Left || left > max(quota, stay) || got.Removed != len(before)-len(after) {
-					t.Fatalf("evicted %+v; %d fetched pages are left, %d of %d keys, %d are held", got, left, len(after), len(before), stay)
+				for _, stored := range after {
+					left[stored] = true
+				}
+				if len(left) != got.Left || len(left) > max(quota, len(stay)) || got.Removed != len(was)-len(left) {
+					t.Fatalf("evicted %+v; %d of %d pages are left, %d are held", got, len(left), len(was), len(stay))
 				}
 				if got.Removed > 0 && got.Left+got.Removed <= quota {
 					t.Fatalf("evicted %+v, under the quota", got)
 				}
+				keys := dumpSpaces(t, s, spacePage)
 				for key, value := range own {
-					if after[key] != value {
-						t.Fatalf("page %x of this store alone is gone", key)
+					if keys[key] != value {
+						t.Fatalf("page %x, which was not fetched, is gone", key)
 					}
 				}
 			},
 		})
 	})
+}
+
+// pushedAs gives the state of a Segment whose pages are stored under a local one.
+func pushedAs(id, local volume.SegmentID, entries []volume.PageEntry) volume.SegmentState {
+	var pages volume.PageSet
+	for _, e := range entries {
+		pages.Add(e.Idx)
+	}
+	state := volume.SegmentState{Volume: volume.NewVolumeID(), LSN: 1, Segment: volume.Segment{ID: id, Pages: pages}}
+	if !pages.IsEmpty() {
+		state.Aliases = []volume.Alias{{Segment: local, Pages: pages}}
+	}
+	return state
+}
+
+func compareRefs(a, b PageRef) int {
+	return cmp.Or(bytes.Compare(a.Segment[:], b.Segment[:]), cmp.Compare(a.Idx, b.Idx))
 }
 
 // evictAll removes all fetched pages.
@@ -159,7 +214,7 @@ func evictAll(t tb, s *Store) {
 	for i := range e.pages {
 		e.pages[i] = -1
 	}
-	if err := errors.Join(e.eachFetched(context.Background(), e.gather), e.delete()); err != nil {
+	if err := errors.Join(e.findPushed(), e.each(context.Background(), e.gather), e.delete(), e.unalias()); err != nil {
 		t.Fatalf("evict all: %v", err)
 	}
 }
@@ -226,7 +281,7 @@ func TestWhatIsHeldAfterItWasChosenStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := evictor{store: s, pages: make([]int32, len(s.fetched.used))}
-	if err := e.eachFetched(context.Background(), e.add); err != nil {
+	if err := e.each(context.Background(), e.add); err != nil {
 		t.Fatal(err)
 	}
 	e.choose(20)
@@ -235,7 +290,7 @@ func TestWhatIsHeldAfterItWasChosenStays(t *testing.T) {
 	if has, err := hold.Add(id, 7); !has || err != nil {
 		t.Fatal(has, err)
 	}
-	if err := errors.Join(e.eachFetched(context.Background(), e.gather), e.delete()); err != nil {
+	if err := errors.Join(e.each(context.Background(), e.gather), e.delete(), e.unalias()); err != nil {
 		t.Fatal(err)
 	}
 	if has, err := s.HasPage(id, 7); !has || err != nil || e.removed != 19 {

@@ -46,11 +46,11 @@ type Options struct {
 	// of others.
 	CacheSize int64
 
-	// Quota bounds the pages that StageFetched stores, in bytes of pages. Zero:
-	// they are never evicted.
+	// Quota bounds the pages that StageFetched stores and those that an alias
+	// names, in bytes of pages. Zero: they are never evicted.
 	Quota int64
 
-	// OverQuota is called when Evict is due, by whoever stored a page. It must
+	// OverQuota is called when Evict is due, by whoever stored a page or an alias. It must
 	// not wait. Nil: nobody is told.
 	OverQuota func()
 

@@ -351,5 +351,5 @@ func (w *sweeper) trimAliases(state volume.SegmentState, kept []volume.Alias) er
 	}
 	trimmed := *current
 	trimmed.Aliases = kept
-	return w.store.Apply(Change{Segments: []volume.SegmentState{trimmed}, Relaxed: true})
+	return w.store.apply(Change{Segments: []volume.SegmentState{trimmed}, Relaxed: true})
 }
