@@ -97,6 +97,15 @@ type pinHold struct {
 	before *store.FetchedHold
 }
 
+// reach is how far a Pin could be followed.
+type reach int
+
+const (
+	reachNone reach = iota // it cannot be followed
+	reachPart              // as far as is here, or as the quota has room for
+	reachAll
+)
+
 // release gives up what is held, but for keep.
 func (h pinHold) release(keep *store.FetchedHold) {
 	for _, hold := range []*store.FetchedHold{h.now, h.before} {
@@ -233,8 +242,9 @@ func (r *Remote) Pins(ctx context.Context, h *snapshot.Head) ([]PinInfo, error) 
 
 // HoldPins keeps the pages of all Pins from being evicted, as far as they are known
 // here: those of the newest Snapshots, and those that were kept before where not all of
-// these are known. It does nothing when all were known the last time and no Graft stands
-// on another commit since, unless again is set. It makes no request.
+// these are known, or, the first time after a restart, whatever was here then. It does nothing
+// when all were known the last time and no Graft stands on another commit since, unless
+// again is set. It makes no request.
 func (r *Remote) HoldPins(ctx context.Context, again bool) error {
 	ps := &r.pins
 	ps.finding.Lock()
@@ -250,16 +260,24 @@ func (r *Remote) HoldPins(ctx context.Context, again bool) error {
 	for _, sp := range stored {
 		found := pinHold{now: r.store.HoldFetched(ctx)}
 		holds[sp] = found
-		whole, err := r.holdPin(ctx, sp, found.now, at)
+		far, err := r.holdPin(ctx, sp, found.now, at)
+		last := ps.holds[sp]
+		switch {
+		case err != nil || far == reachAll:
+		case ps.holds == nil && far == reachPart: // who was here before knew what is lacking now
+			found.before = r.store.HoldOld(ctx)
+		default:
+			found.before = cmp.Or(last.before, last.now)
+		}
+		holds[sp] = found
 		if err != nil {
 			for _, h := range holds {
 				h.now.Release()
+				if h.before != nil && ps.holds == nil {
+					h.before.Release()
+				}
 			}
 			return fmt.Errorf("hold pinned pages: %w", err)
-		}
-		if last := ps.holds[sp]; !whole {
-			found.before = cmp.Or(last.before, last.now)
-			holds[sp] = found
 		}
 	}
 	for sp, last := range ps.holds {
@@ -304,20 +322,21 @@ func (r *Remote) holdAll(ctx context.Context, hold *store.FetchedHold) error {
 	return nil
 }
 
-// holdPin holds the pages of a Pin as far as they are known here, tells whether these
-// are all, and enters in at what its Graft stands on. A Pin of a Graft that is gone
+// holdPin holds the pages of a Pin as far as they are known here, tells how far that
+// is, and enters in at what its Graft stands on. A Pin of a Graft that is gone
 // goes, too. That one cannot be followed is logged, and no error.
-func (r *Remote) holdPin(ctx context.Context, sp store.Pin, hold *store.FetchedHold, at map[volume.VolumeID]snapshot.Point) (whole bool, err error) {
-	whole, err = r.followPin(ctx, sp, hold, at)
+func (r *Remote) holdPin(ctx context.Context, sp store.Pin, hold *store.FetchedHold, at map[volume.VolumeID]snapshot.Point) (reach, error) {
+	whole, err := r.followPin(ctx, sp, hold, at)
 	switch {
 	case ctx.Err() != nil:
-		return false, context.Cause(ctx)
-	case errors.Is(err, ErrNoTable):
-		return true, nil // it was dropped
-	case err != nil && !errors.Is(err, store.ErrQuota):
-		r.log.Error("hold pinned pages", "volume", sp.Graft, "pin", sp.What, "error", err)
+		return reachNone, context.Cause(ctx)
+	case errors.Is(err, ErrNoTable), err == nil && whole:
+		return reachAll, nil // or it was dropped
+	case err == nil, errors.Is(err, store.ErrQuota):
+		return reachPart, nil
 	}
-	return whole && err == nil, nil
+	r.log.Error("hold pinned pages", "volume", sp.Graft, "pin", sp.What, "error", err)
+	return reachNone, nil
 }
 
 func (r *Remote) followPin(ctx context.Context, sp store.Pin, hold *store.FetchedHold, at map[volume.VolumeID]snapshot.Point) (whole bool, err error) {

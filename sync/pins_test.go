@@ -3,6 +3,7 @@ package sync_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,90 @@ func TestAPinnedSnapshotIsNotSwept(t *testing.T) {
 	b.must(b.heads.Sweep(t.Context()))
 	if has, err := b.store.HasPage(id, 1); err != nil || has {
 		t.Errorf("a snapshot that is not pinned any more has its pages: %v, %v", has, err)
+	}
+}
+
+// evictPinned evicts as the background does, which looks for pinned pages before.
+func (m *machine) evictPinned() store.Evicted {
+	m.t.Helper()
+	m.must(m.remote.HoldPins(context.Background(), false))
+	m.settle()
+	got, err := m.store.Evict(context.Background())
+	m.must(err)
+	return got
+}
+
+// wantPins checks how much of all pins of m's Graft is here.
+func (m *machine) wantPins(want ...graftsync.Coverage) {
+	m.t.Helper()
+	infos, err := m.remote.Pins(context.Background(), m.head)
+	m.must(err)
+	var got []graftsync.Coverage
+	for _, i := range infos {
+		got = append(got, i.Coverage)
+	}
+	if !slices.Equal(got, want) {
+		m.t.Errorf("pins have %+v, want %+v", got, want)
+	}
+}
+
+// A Snapshot that is pinned outlasts evictions and sweeps, where it was pushed as well
+// as where it was fetched, and after a restart.
+func TestAPinnedSnapshotIsNotEvicted(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newCache(t, bucket, 120), newCache(t, bucket, 120)
+	a.commit("one", many...)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	for _, m := range []*machine{a, b} {
+		m.pin("snapshot")
+		m.wantPins(graftsync.Coverage{Pages: 100, Whole: true})
+	}
+	for i, text := range []string{"two", "three"} {
+		a.commit(text, many...)
+		a.must(a.push())
+		b.must(b.pull())
+		for name, m := range map[string]*machine{"who pushed": a, "who fetched": b} {
+			m.wantContent(repeat(text)...)
+			if got := m.evictPinned(); got.Removed < 80 || got.Left < 100 || got.Left > 120 {
+				t.Errorf("%s: evicted %+v, round %d", name, got, i)
+			}
+			m.must(m.heads.Sweep(t.Context()))
+			m.wantPins(graftsync.Coverage{Pages: 100, Whole: true})
+			m.reopen(bucket)
+		}
+	}
+}
+
+// A pin of everything outlasts a restart, which an eviction follows before anybody
+// asked for a page of it.
+func TestAllThatIsPinnedIsNotEvictedAfterARestart(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newCache(t, bucket, 120)
+	a.commit("one", many...)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	b.pin("all")
+	pinned := b.head
+	a.head = a.heads.New("other")
+	a.commit("other", many...)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	other := b.head
+	for range 2 {
+		b.head = other
+		b.wantContent(repeat("other")...)
+		if got := b.evictPinned(); got.Removed < 80 {
+			t.Errorf("evicted %+v", got)
+		}
+		b.head = pinned
+		if p := b.presence(); p.Present != 100 {
+			t.Errorf("of what is pinned %+v are here", p)
+		}
+		b.reopen(bucket)
+		pinned = b.head
+		b.attach(other.State().Local)
+		other = b.head
 	}
 }
 

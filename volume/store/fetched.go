@@ -33,6 +33,8 @@ type fetched struct {
 	count atomic.Int64 // pages that are stored, at most; from none, until they are counted
 	due   atomic.Int64 // the count above which Evict has something to do
 
+	opened uint64 // Badger's version when the store was opened
+
 	seed  maphash.Seed
 	clock atomic.Uint32   // goes up with each StageFetched and each alias
 	used  []atomic.Uint32 // by part: the clock when it was used last
@@ -150,8 +152,8 @@ func (s *Store) Evict(ctx context.Context) (Evicted, error) {
 	left := e.total - e.removed
 	f.count.Add(int64(left) - before)
 	f.due.Store(f.quota)
-	if int64(left) > f.quota { // they are held: nothing to do until there are some more
-		f.due.Store(int64(left) + f.quota/evictShare)
+	if free := f.quota / evictShare; int64(e.total) > f.quota && int64(left) > f.quota-free {
+		f.due.Store(max(int64(left)+free, f.quota)) // they are held: nothing to do until there are some more
 	}
 	s.ReplacedUnseen(e.removed)
 	if err != nil {
@@ -174,6 +176,7 @@ type evictor struct {
 // cachedPage is a page that is stored here and that the bucket has.
 type cachedPage struct {
 	stored  PageRef
+	version uint64             // Badger's
 	remotes []volume.SegmentID // whose it is if it was pushed, newest first; nil: it was fetched
 }
 
@@ -187,6 +190,11 @@ func (f *fetched) partOf(p cachedPage) int {
 
 // holdsLocked tells whether a page is held, under any name.
 func (f *fetched) holdsLocked(p cachedPage) bool {
+	for h := range f.mu.holds {
+		if p.version <= h.old {
+			return true
+		}
+	}
 	if len(p.remotes) == 0 {
 		return f.isHeldLocked(p.stored)
 	}
@@ -205,7 +213,7 @@ func (e *evictor) each(ctx context.Context, fn func(cachedPage) error) error {
 			if !ok {
 				continue
 			}
-			p := cachedPage{stored: ref}
+			p := cachedPage{stored: ref, version: it.Item().Version()}
 			if it.Item().UserMeta() != metaFetched {
 				if p.remotes = e.remotesOf(ref); len(p.remotes) == 0 {
 					continue // nobody else has it
@@ -264,12 +272,14 @@ func (e *evictor) gather(p cachedPage) error {
 	if e.pages[f.partOf(p)] >= 0 {
 		return nil
 	}
-	if len(p.remotes) > 0 {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if !f.holdsLocked(p) {
-			e.drop(p)
-		}
+	f.mu.Lock()
+	held := f.holdsLocked(p)
+	f.mu.Unlock()
+	switch {
+	case held:
+		return nil
+	case len(p.remotes) > 0:
+		e.drop(p)
 		return nil
 	}
 	e.dead = append(e.dead, p.stored)
@@ -308,7 +318,8 @@ func (e *evictor) delete() error {
 type FetchedHold struct {
 	store *Store
 	pages *PageRefSet // guarded by fetched.mu
-	need  int64       // pages that are held
+	need  int64       // pages that are held, but for old ones
+	old   uint64      // Badger's version up to which every page is held
 }
 
 // HoldFetched gives a hold of no pages, which the caller releases. What has landed by
@@ -321,6 +332,15 @@ func (s *Store) HoldFetched(ctx context.Context) *FetchedHold {
 		defer f.mu.Unlock()
 		f.mu.holds[h] = struct{}{}
 	}
+	return h
+}
+
+// HoldOld is HoldFetched of all pages that were stored before the store was opened.
+func (s *Store) HoldOld(ctx context.Context) *FetchedHold {
+	h := s.HoldFetched(ctx)
+	s.fetched.mu.Lock()
+	defer s.fetched.mu.Unlock()
+	h.old = s.fetched.opened
 	return h
 }
 

@@ -298,6 +298,45 @@ func TestWhatIsHeldAfterItWasChosenStays(t *testing.T) {
 	}
 }
 
+// TestWhatWasStoredBeforeARestartIsHeld holds all that was stored, whatever it is.
+func TestWhatWasStoredBeforeARestartIsHeld(t *testing.T) {
+	dir := testdir.InMemory(t)
+	open := func() *Store {
+		s, err := Open(dir, Options{Quota: 16 * volume.PageSize})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := open()
+	fetched, later := volume.NewSegmentID(), volume.NewSegmentID()
+	mine := Change{Segment: volume.NewSegmentID(), Pages: pages(1, 10, 1)}
+	state := pushedAs(volume.NewSegmentID(), mine.Segment, mine.Pages)
+	mine.Segments = []volume.SegmentState{state}
+	if err := errors.Join(s.StageFetched(fetched, pages(1, 10, 0)), s.Apply(mine)); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	s = open()
+	defer closeStore(t, s)
+	hold := s.HoldOld(t.Context())
+	if err := s.StageFetched(later, pages(1, 10, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if got := evict(t, s); got != (Evicted{20, 10}) || s.NeedsEvict() {
+		t.Errorf("evicted %+v of 20 pages that are held and 10 others", got)
+	}
+	for _, id := range []volume.SegmentID{fetched, state.Segment.ID} {
+		if has, err := s.HasPage(id, 10); !has || err != nil {
+			t.Errorf("a page of %s is here: %v, %v", id, has, err)
+		}
+	}
+	hold.Release()
+	if got := evict(t, s); got.Left > 16 {
+		t.Errorf("evicted %+v, when nothing is held any more", got)
+	}
+}
+
 // An eviction that has counted before pages are stored does not take them for
 // counted.
 func TestPagesThatAreBeingStoredCountAfterwards(t *testing.T) {

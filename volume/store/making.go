@@ -82,7 +82,9 @@ func (s *Store) startBadger(isNew bool) error {
 		return nil
 	}
 	defer close(m.made)
-	m.db, m.err = s.openBadger()
+	if m.db, m.err = s.openBadger(); m.err == nil {
+		s.fetched.opened = m.db.MaxVersion()
+	}
 	return m.err
 }
 
