@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -152,6 +154,56 @@ func TestReadersOfOneFrameShareOneRequest(t *testing.T) {
 		}
 		if requests != 1 {
 			t.Errorf("there were %d requests", requests)
+		}
+	})
+}
+
+// Readers of one frame who give up, he who made the request among them, take it from
+// nobody who waits; when all give up it ends, and the next one makes his own.
+func TestASharedRequestEndsWithItsLastReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newFlights[string, int]()
+		defer fs.close()
+		for _, left := range []int{1, 3, 0} { // who do not give up
+			var requests, cancelled atomic.Int32
+			arrive := make(chan struct{})
+			fetch := func(ctx context.Context) (int, error) {
+				requests.Add(1)
+				select {
+				case <-arrive:
+					return 7, nil
+				case <-ctx.Done():
+					cancelled.Add(1)
+					return 0, context.Cause(ctx)
+				}
+			}
+			ctx, giveUp := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			read := func(ctx context.Context, want error) {
+				running.Go(func() {
+					n, err := fs.do(ctx, "a", fetch)
+					if !errors.Is(err, want) || err == nil && n != 7 {
+						t.Errorf("%d stay: got %d, %v; want %v", left, n, err, want)
+					}
+				})
+			}
+			read(ctx, context.Canceled)
+			synctest.Wait() // his is the request
+			for range 4 {
+				read(ctx, context.Canceled)
+			}
+			for range left {
+				read(t.Context(), nil)
+			}
+			synctest.Wait()
+			go giveUp()
+			read(t.Context(), nil) // comes at the same time
+			synctest.Wait()
+			close(arrive)
+			running.Wait()
+			if got, ended := requests.Load(), cancelled.Load(); got > 2 || got != ended+1 || left > 0 && got != 1 {
+				t.Errorf("%d stay: %d requests, %d were cancelled", left, got, ended)
+			}
 		}
 	})
 }
