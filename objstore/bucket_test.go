@@ -298,10 +298,10 @@ func TestSizesThatLie(t *testing.T) {
 	if got, err := open(0, "a long text").GetRange(t.Context(), "k", 5, 6); err != nil || !bytes.Equal(got, []byte("a long")) {
 		t.Errorf("range, header says 0: %q, %v", got, err)
 	}
-	if _, err := open(1<<40, "short").GetRange(t.Context(), "k", 0, 6); !errors.Is(err, errLength) {
+	if _, err := open(1<<40, "short").GetRange(t.Context(), "k", 0, 6); !errors.Is(err, errLength) || errors.Is(err, ErrTooShort) {
 		t.Errorf("range, truncated: %v", err)
 	}
-	if _, err := open(5, "short").GetRange(t.Context(), "k", 0, 6); !errors.Is(err, errTooShort) {
+	if _, err := open(5, "short").GetRange(t.Context(), "k", 0, 6); !errors.Is(err, ErrTooShort) {
 		t.Errorf("range beyond the end: %v", err)
 	}
 }

@@ -23,13 +23,14 @@ var (
 	// ErrNotExist is returned by Get and GetRange when the bucket answered that it has no such object, and by
 	// nothing less certain than that.
 	ErrNotExist = errors.New("graft: object does not exist")
+
+	// ErrTooShort is returned by GetRange when the bucket answered that the object ends before the range does, and by
+	// nothing less certain than that: an answer that was cut is another error.
+	ErrTooShort = fmt.Errorf("graft: object ends before: %w", io.ErrUnexpectedEOF)
 )
 
 // errLength comes with a body that is shorter or longer than its answer said.
 var errLength = fmt.Errorf("graft: wrong length of answer: %w", io.ErrUnexpectedEOF)
-
-// errTooShort comes with a range that the object does not have.
-var errTooShort = fmt.Errorf("graft: object ends before: %w", io.ErrUnexpectedEOF)
 
 var (
 	errClosed   = errors.New("graft: bucket is closed")
@@ -105,7 +106,7 @@ func isUntrusted(err error) bool {
 
 // isTransient reports whether the same request may do better a moment later.
 func isTransient(err error) bool {
-	if isDefinite(err) || isUntrusted(err) || errors.Is(err, errTooShort) {
+	if isDefinite(err) || isUntrusted(err) || errors.Is(err, ErrTooShort) {
 		return false
 	}
 	if status := httpStatus(err); status/100 > 2 {

@@ -60,8 +60,7 @@ func (b *Bucket) getWhole(ctx context.Context, key string, limit int64, began fu
 }
 
 // GetRange returns the length bytes of the object at key that begin at offset off, in a slice that the caller owns.
-// An object that ends before is an error that wraps [io.ErrUnexpectedEOF]. It returns ErrNotExist when there is no
-// such object. A length of 0 gives no bytes, and asks the bucket nothing.
+// It returns ErrTooShort when the object ends before, and ErrNotExist when there is no such object. A length of 0 gives no bytes, and asks the bucket nothing.
 func (b *Bucket) GetRange(ctx context.Context, key string, off, length int64) ([]byte, error) {
 	if off < 0 || length < 0 || off > math.MaxInt64-length {
 		return nil, fmt.Errorf("get range of %q: invalid range: offset %d, length %d", b.prefix+key, off, length)
@@ -110,7 +109,7 @@ func (b *Bucket) getRange(ctx context.Context, key string, off, length int64, be
 }
 
 func errShort(off, want int64, got int) error {
-	return fmt.Errorf("offset %d: wanted %d bytes, got %d: %w", off, want, got, errTooShort)
+	return fmt.Errorf("offset %d: wanted %d bytes, got %d: %w", off, want, got, ErrTooShort)
 }
 
 // readAll reads r to its end, or to limit bytes. It expects expect bytes, and allocates no more before it has read

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -73,7 +72,7 @@ func (r *Remote) getObject(ctx context.Context, p part) ([]byte, error) {
 func (r *Remote) get(ctx context.Context, p part, op string) ([]byte, error) {
 	b, err := r.bucket.GetRange(ctx, p.key, p.offset, p.length)
 	switch {
-	case errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, objstore.ErrTooShort):
 		return nil, r.corruptPart(p, op, fmt.Errorf("%w: %w", volume.ErrCorrupt, err))
 	case errors.Is(err, objstore.ErrNotExist):
 		// Another bucket lacks it, too.

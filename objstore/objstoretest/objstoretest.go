@@ -133,9 +133,9 @@ func testGetRange(t *testing.T, b, other *objstore.Bucket, dir string) {
 		off, length int64
 	}{{"a", 0, 1001}, {"a", 999, 2}, {"a", 1000, 1}, {"a", 5000, 10}, {"a", 0, 1 << 40}, {"a", 1, math.MaxInt64 - 1}, {"empty", 0, 1}} {
 		_, err := b.GetRange(ctx, dir+r.key, r.off, r.length)
-		if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), dir+r.key) ||
+		if !errors.Is(err, objstore.ErrTooShort) || !strings.Contains(err.Error(), dir+r.key) ||
 			!strings.Contains(err.Error(), fmt.Sprint(r.off)) || !strings.Contains(err.Error(), fmt.Sprint(r.length)) {
-			t.Errorf("range %v: got %v, want ErrUnexpectedEOF with the key and the range", r, err)
+			t.Errorf("range %v: got %v, want ErrTooShort with the key and the range", r, err)
 		}
 	}
 	for _, r := range [][2]int64{{-1, 1}, {0, -1}, {2, math.MaxInt64 - 1}} {
