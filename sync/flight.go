@@ -3,6 +3,7 @@ package sync
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	counts "graft/internal/meter"
@@ -15,6 +16,7 @@ var errClosed = errors.New("graft: remote is closed")
 // goes on for as long as somebody waits for it. Its key says which object it is to,
 // so that the error of a damaged one is nobody's who wants equal bytes of another.
 type flights[K comparable, T any] struct {
+	what func(K) string // for errors
 	ctx  context.Context
 	stop context.CancelCauseFunc
 	wg   sync.WaitGroup
@@ -37,8 +39,8 @@ type flight[T any] struct {
 	err     error
 }
 
-func newFlights[K comparable, T any]() *flights[K, T] {
-	fs := &flights[K, T]{}
+func newFlights[K comparable, T any](what func(K) string) *flights[K, T] {
+	fs := &flights[K, T]{what: what}
 	fs.ctx, fs.stop = context.WithCancelCause(context.Background())
 	fs.mu.under = make(map[K]*flight[T])
 	return fs
@@ -61,7 +63,7 @@ func (fs *flights[K, T]) do(ctx context.Context, key K, fetch func(context.Conte
 			return f.result, f.err
 		case <-ctx.Done():
 			fs.leave(key, f)
-			return none, context.Cause(ctx)
+			return none, fmt.Errorf("wait for %s: %w", fs.what(key), context.Cause(ctx))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +16,7 @@ import (
 // TestALedFlightLandsForWhoWaits has a wait begin before the flight lands, another
 // before it is forgotten, and one after.
 func TestALedFlightLandsForWhoWaits(t *testing.T) {
-	fs := newFlights[string, int]()
+	fs := newFlights[string, int](strings.ToUpper)
 	defer fs.close()
 	land, forget, ok := fs.lead("a")
 	if _, _, again := fs.lead("a"); !ok || again {
@@ -46,7 +47,7 @@ func TestALedFlightLandsForWhoWaits(t *testing.T) {
 
 // TestWhoWaitsForAFlightThatIsGivenUpGoesAlone has the leader fail.
 func TestWhoWaitsForAFlightThatIsGivenUpGoesAlone(t *testing.T) {
-	fs := newFlights[string, int]()
+	fs := newFlights[string, int](strings.ToUpper)
 	defer fs.close()
 	led := newLed(fs)
 	led.take("a", func() bool { return false })
@@ -62,6 +63,22 @@ func TestWhoWaitsForAFlightThatIsGivenUpGoesAlone(t *testing.T) {
 	led.giveUp()
 	if n := <-got; n != 9 {
 		t.Errorf("got %d", n)
+	}
+}
+
+// Who leaves is told what he waited for, and why he left.
+func TestAWaitThatEndsSaysForWhat(t *testing.T) {
+	fs := newFlights[string, int](strings.ToUpper)
+	defer fs.close()
+	why := errors.New("why")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	_, err := fs.do(ctx, "frame", func(by context.Context) (int, error) {
+		cancel(why)
+		<-by.Done()
+		return 0, by.Err()
+	})
+	if !errors.Is(err, why) || err.Error() != "wait for FRAME: why" {
+		t.Errorf("error is %v", err)
 	}
 }
 
@@ -81,7 +98,7 @@ func awaitWaiters(fs *flights[string, int], key string, n int) {
 // charged for the request.
 func TestASharedRequestIsOfWhoMadeIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := newFlights[string, int]()
+		fs := newFlights[string, int](strings.ToUpper)
 		defer fs.close()
 		refuse := make(chan struct{})
 		fetch := func(ctx context.Context) (int, error) {
@@ -127,7 +144,7 @@ func TestASharedRequestIsOfWhoMadeIt(t *testing.T) {
 // Readers of one frame who come while it is under way make one request.
 func TestReadersOfOneFrameShareOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := newFlights[string, int]()
+		fs := newFlights[string, int](strings.ToUpper)
 		defer fs.close()
 		requests := 0
 		arrive := make(chan struct{})
@@ -162,7 +179,7 @@ func TestReadersOfOneFrameShareOneRequest(t *testing.T) {
 // nobody who waits; when all give up it ends, and the next one makes his own.
 func TestASharedRequestEndsWithItsLastReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := newFlights[string, int]()
+		fs := newFlights[string, int](strings.ToUpper)
 		defer fs.close()
 		for _, left := range []int{1, 3, 0} { // who do not give up
 			var requests, cancelled atomic.Int32

@@ -31,6 +31,10 @@ type place struct {
 	sum    volume.Hash
 }
 
+func (p place) String() string {
+	return fmt.Sprintf("%d bytes at offset %d of %s", p.length, p.offset, p.key)
+}
+
 // object gives a part that has a SHA-256, of the local store or else of the bucket,
 // and keeps it. Without fetch it makes no request: ErrAbsent tells that it would
 // take one.
@@ -201,5 +205,8 @@ func (r *Remote) getSpans(ctx context.Context, spans []span, keep func(part) boo
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return context.Cause(ctx) // with which nothing began
+	if err := context.Cause(ctx); err != nil { // with which nothing began
+		return fmt.Errorf("read %s: %w", spans[0].key, err)
+	}
+	return nil
 }

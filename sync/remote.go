@@ -77,7 +77,9 @@ type remoteVolume struct {
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
 // closes both after the Remote.
 func NewRemote(b *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
-	r := &Remote{maxSince: maxSince, maxEmbedded: maxEmbedded, maxPageSet: volume.MaxPageSets, now: time.Now, store: st, log: log, frames: newFlights[volume.Address, []volume.PageEntry](), objects: newFlights[place, []byte]()}
+	r := &Remote{maxSince: maxSince, maxEmbedded: maxEmbedded, maxPageSet: volume.MaxPageSets, now: time.Now, store: st, log: log}
+	r.objects = newFlights[place, []byte](place.String)
+	r.frames = newFlights[volume.Address, []volume.PageEntry](func(a volume.Address) string { return partOf(snapshot.Point{}, &a).String() })
 	if b != nil {
 		r.bucket = &bucket{b}
 	}
