@@ -1,5 +1,5 @@
-// Package toxitest tests package objstore over bad lines: an S3 server in the process, behind a proxy that delays,
-// resets and truncates. It is a module of its own, because the core does without what the proxy needs.
+// Package toxitest tests package objstore, and graft over it, on bad lines: an S3 server in the process, behind a proxy
+// that delays, resets and truncates. It is a module of its own, because the core does without what the proxy needs.
 package toxitest
 
 import (
@@ -45,6 +45,15 @@ type line struct {
 
 func newLine(t *testing.T) *line {
 	t.Helper()
+	url := newServer(t)
+	l := &line{proxy: newProxy(t, url)}
+	l.bad, l.direct = l.open(t, "http://"+l.proxy.Listen), l.open(t, url)
+	return l
+}
+
+// newServer starts a server with one bucket, and returns its URL.
+func newServer(t *testing.T) (url string) {
+	t.Helper()
 	backend := s3mem.New()
 	if err := backend.CreateBucket("graft"); err != nil {
 		t.Fatal(err)
@@ -54,15 +63,19 @@ func newLine(t *testing.T) *line {
 	server.Config.ErrorLog = quiet
 	server.Start()
 	t.Cleanup(server.Close)
-	l := &line{}
+	return server.URL
+}
+
+// newProxy starts a proxy before the server at url.
+func newProxy(t *testing.T, url string) *toxiproxy.Proxy {
+	t.Helper()
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l.proxy = toxiproxy.NewProxy(api, "line", "127.0.0.1:0", strings.TrimPrefix(server.URL, "http://"))
-	if err := l.proxy.Start(); err != nil {
+	proxy := toxiproxy.NewProxy(api, "line", "127.0.0.1:0", strings.TrimPrefix(url, "http://"))
+	if err := proxy.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.proxy.Stop)
-	l.bad, l.direct = l.open(t, "http://"+l.proxy.Listen), l.open(t, server.URL)
-	return l
+	t.Cleanup(proxy.Stop)
+	return proxy
 }
 
 func (l *line) open(t *testing.T, endpoint string) *objstore.Bucket {
