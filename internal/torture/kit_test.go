@@ -55,6 +55,7 @@ type world struct {
 	base   string // of the data directories
 	remote graft.VolumeID
 	clock  atomic.Int64 // orders what machines do
+	pulse  pulse
 
 	mu struct {
 		sync.Mutex
@@ -104,10 +105,50 @@ type ack struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, seed: newSeed(t), bucket: faultbucket.New(), base: testdir.InMemory(t)}
 	w.net = faultbucket.NewNetwork(w.bucket)
+	w.pulse.start(t)
 	w.mu.counts = make(map[string]int)
 	w.mu.states = make(map[graft.LSN]state)
 	w.mu.landed, w.mu.failed = make(map[opID]bool), make(map[opID]bool)
 	return w
+}
+
+// pulse notices when the whole process stood still: whoever stops it has deadlines pass that are no fault of graft's.
+type pulse struct {
+	mu     sync.Mutex
+	last   time.Time
+	pauses int
+}
+
+// longPause is well below the deadlines of requests, and well above the waits of a busy machine.
+const longPause = 20 * time.Second
+
+func (p *pulse) start(t *testing.T) {
+	p.last = time.Now()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for tick := time.NewTicker(time.Second); ; {
+			select {
+			case <-tick.C:
+				p.beat(time.Now())
+			case <-stop:
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-stopped })
+}
+
+// beat gives how many long pauses there were so far.
+func (p *pulse) beat(now time.Time) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Sub(p.last) > longPause {
+		p.pauses++
+	}
+	p.last = now
+	return p.pauses
 }
 
 // violation reports that something is not as graft promises. It may be called

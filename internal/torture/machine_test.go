@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/ncruces/go-sqlite3"
 	"gocloud.dev/blob"
@@ -43,6 +45,7 @@ type machine struct {
 	seq    uint64
 	lost   bool // g has diverged
 	trace  trace
+	pauses int // of the process, when the call began that runs
 
 	mu struct {
 		sync.Mutex
@@ -149,6 +152,7 @@ func (m *machine) call(fn func(context.Context) error) error {
 	m.mu.Lock()
 	m.mu.cancel, m.mu.struck = cancel, false
 	m.mu.Unlock()
+	m.pauses = m.w.pulse.beat(time.Now())
 	var wg sync.WaitGroup
 	if m.r.IntN(4) == 0 {
 		wg.Go(func() { m.work.beside(m) })
@@ -179,6 +183,9 @@ func (m *machine) expected(err error) bool {
 		if errors.Is(err, may) {
 			return true
 		}
+	}
+	if gaveUp := strings.Contains(err.Error(), "no progress within") || strings.Contains(err.Error(), "no answer within"); gaveUp {
+		return m.w.pulse.beat(time.Now()) > m.pauses
 	}
 	return false
 }
