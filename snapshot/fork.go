@@ -27,6 +27,8 @@ const (
 //  2. Copy the commits that are not pushed.
 //  3. Write the page index, if it is here.
 //  4. Store the Graft and its Tag, and open its Head while the pin lasts.
+//
+// The end of ctx is no error once the Graft is stored.
 func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err error) {
 	defer hs.store.Hold(src.State().Local)() // its log is read
 	st, base, pinned := src.pinBase()        // 1
@@ -42,10 +44,10 @@ func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err 
 			err = fmt.Errorf("fork graft %s: %w", st.Local, err)
 		}
 	}()
-	if err := hs.store.Flush(); err != nil {
+	if err := hs.store.AwaitApplied(ctx); err != nil {
 		return nil, err
 	}
-	if err := hs.copyLog(g.Local, st); err != nil { // 2
+	if err := hs.copyLog(ctx, g.Local, st); err != nil { // 2
 		return nil, err
 	}
 	h := newHead(hs) // for its way to write an index
@@ -59,7 +61,7 @@ func (hs *Heads) Fork(ctx context.Context, src *Head, tag string) (_ *Head, err 
 	if err := hs.store.Apply(change); err != nil { // 4
 		return nil, err
 	}
-	return hs.Open(ctx, g.Local)
+	return hs.Open(context.WithoutCancel(ctx), g.Local)
 }
 
 // pinBase is Pin with the Root of the remote Volume at the SyncPoint.
@@ -70,7 +72,7 @@ func (h *Head) pinBase() (State, *Root, *Reader) {
 }
 
 // copyLog writes the commits that st has not pushed as the first of Volume to.
-func (hs *Heads) copyLog(to volume.VolumeID, st State) error {
+func (hs *Heads) copyLog(ctx context.Context, to volume.VolumeID, st State) error {
 	var next store.Change
 	size := 0
 	write := func() error {
@@ -80,6 +82,9 @@ func (hs *Heads) copyLog(to volume.VolumeID, st State) error {
 		return err
 	}
 	err := hs.store.Log(st.Local, st.Unpushed(), func(rec volume.Record) error {
+		if ctx.Err() != nil {
+			return fmt.Errorf("copy commits that are not pushed: %w", context.Cause(ctx))
+		}
 		c := rec.Commit
 		c.Volume, c.LSN = to, c.LSN-st.SyncPoint.Local
 		copied, err := volume.EncodeCommit(c)

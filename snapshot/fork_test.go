@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 
@@ -254,6 +255,46 @@ func TestAForkBesideAPushAndASweep(t *testing.T) {
 	contentOf(5, 1, 5, 1).set(2, 2, 2).check(t, got.head.Reader())
 }
 
+// asked is a context that ends when it has been asked so many times whether it has.
+type asked struct {
+	context.Context
+	left atomic.Int64
+	end  context.CancelFunc
+}
+
+func (a *asked) Err() error {
+	if a.left.Add(-1) < 0 {
+		a.end()
+	}
+	return a.Context.Err()
+}
+
+// Wherever a fork is cancelled, there is none, or it is whole.
+func TestAForkEndsWithItsContext(t *testing.T) {
+	g := newGraft(t)
+	want := forkSources["pushed in part"](t, g)
+	for n := int64(0); ; n++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		a := &asked{Context: ctx, end: cancel}
+		a.left.Store(n)
+		h, err := g.heads.Fork(a, g.head, "fork")
+		cancel()
+		if err == nil {
+			if n < 4 { // before the log, at each of its commits, and before the page index
+				t.Errorf("it asked %d times", n)
+			}
+			want.check(t, h.Reader())
+			return
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		if _, err := g.store.Tag("fork"); !errors.Is(err, store.ErrNotFound) {
+			t.Fatalf("cancelled when it asked %d times: tag %v", n, err)
+		}
+	}
+}
+
 func TestAForkCopiesALogOfLargeCommits(t *testing.T) {
 	g := newGraft(t)
 	var pages volume.PageSet
@@ -272,7 +313,7 @@ func TestAForkCopiesALogOfLargeCommits(t *testing.T) {
 		}
 	}
 	to := volume.NewVolumeID()
-	if err := g.heads.copyLog(to, src); err != nil {
+	if err := g.heads.copyLog(t.Context(), to, src); err != nil {
 		t.Fatal(err)
 	}
 	if head, err := g.store.Head(to); err != nil || head != src.LocalHead {

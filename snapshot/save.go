@@ -183,7 +183,7 @@ func (h *Head) save(ctx context.Context) error {
 	h.mu.adopted, h.mu.unsaved = nil, 0
 	h.mu.Unlock()
 
-	err := h.store.Flush() // 2
+	err := h.store.AwaitApplied(ctx) // 2
 	if err != nil {
 		h.mu.Lock()
 		h.mu.adopted = append(h.mu.adopted, adopted...)
@@ -235,6 +235,9 @@ func (h *Head) saveLeaves(ctx context.Context, state *volume.GraftState, base, n
 		return err
 	}
 	for numbers := range slices.Chunk(changed, saveBatch) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx) // the rest is unsure
+		}
 		entries := make([]store.LeafEntry, len(numbers))
 		for i, n := range numbers {
 			if entries[i], err = leafEntry(ctx, base, newest, n); err != nil {

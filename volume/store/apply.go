@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -135,6 +136,28 @@ func (s *Store) Flush() error {
 	}
 	defer s.use.release()
 	return s.applier.applyAll(s)
+}
+
+// AwaitApplied is Flush for who waits no longer than ctx. What began goes on without
+// him, and Close waits for it.
+func (s *Store) AwaitApplied(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("wait for the local store: %w", context.Cause(ctx))
+	}
+	if err := s.use.acquire(); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer s.use.release()
+		done <- s.applier.applyAll(s)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the local store: %w", context.Cause(ctx))
+	}
 }
 
 // applyAll applies every Change so far. It fails when the store is poisoned.
