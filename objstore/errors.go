@@ -24,6 +24,9 @@ var (
 	// nothing less certain than that.
 	ErrNotExist = errors.New("graft: object does not exist")
 
+	// ErrTooLarge is returned by Get for an object of more bytes than the caller wants to have.
+	ErrTooLarge = errors.New("graft: object is larger than the limit")
+
 	// ErrTooShort is returned by GetRange when the bucket answered that the object ends before the range does, and by
 	// nothing less certain than that: an answer that was cut is another error.
 	ErrTooShort = fmt.Errorf("graft: object ends before: %w", io.ErrUnexpectedEOF)

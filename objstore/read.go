@@ -16,8 +16,8 @@ import (
 	"graft/internal/meter"
 )
 
-// Get returns the whole object at key, in a slice that the caller owns. An object of more than limit bytes is an
-// error that names both sizes, and is not read. It returns ErrNotExist when there is no such object.
+// Get returns the whole object at key, in a slice that the caller owns. An object of more than limit bytes is
+// ErrTooLarge, which names both sizes, and is not read. It returns ErrNotExist when there is no such object.
 func (b *Bucket) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
 	var data []byte
 	err := b.request(ctx, opGet, key, func(ctx context.Context) (err error) {
@@ -47,7 +47,7 @@ func (b *Bucket) getWhole(ctx context.Context, key string, limit int64, began fu
 		return nil, errHedged
 	}
 	if r.Size() > limit {
-		return nil, fmt.Errorf("object of %d bytes is larger than the limit of %d", r.Size(), limit)
+		return nil, fmt.Errorf("%w: %d bytes instead of %d", ErrTooLarge, r.Size(), limit)
 	}
 	if err := m.Expect(r.Size()); err != nil {
 		return nil, err

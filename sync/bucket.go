@@ -2,19 +2,26 @@ package sync
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"iter"
 
 	"graft/objstore"
+	"graft/volume"
 )
 
 // bucket is an objstore.Bucket whose requests are progress of the operation that
 // their context belongs to.
 type bucket struct{ *objstore.Bucket }
 
+// Get is that of the Bucket. An object that is larger than the format allows is damage.
 func (b *bucket) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
 	data, err := b.Bucket.Get(ctx, key, limit)
 	meterOf(ctx).request(len(data))
+	if errors.Is(err, objstore.ErrTooLarge) {
+		err = &volume.Error{Op: "read object", Key: key, Err: fmt.Errorf("%w: it goes on at offset %d: %w", volume.ErrCorrupt, limit, err)}
+	}
 	return data, err
 }
 

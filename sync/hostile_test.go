@@ -13,6 +13,87 @@ import (
 	"graft/volume"
 )
 
+// hostile are objects of a bucket, each with what reads it. Its Volume is of the pages
+// of many, or of one.
+var hostile = map[string]struct {
+	set   func(a *machine) // before the push
+	pages []volume.PageIdx
+	kind  string // of the object, in its key
+}{
+	"commit":                          {pages: many, kind: "/log/"},
+	"commit with inline frames":       {pages: many[:1], kind: "/log/"},
+	"commit with embedded checkpoint": {set: func(a *machine) { a.remote.SetMaxSince(1) }, pages: many[:1], kind: "/log/"},
+	"checkpoint":                      {set: func(a *machine) { a.remote.SetMaxEmbedded(0) }, pages: many, kind: "/checkpoints/"},
+	"segment":                         {pages: many, kind: "segments/"},
+	"warm set":                        {pages: many, kind: "/warm/"},
+}
+
+// damages are what may become of an object.
+var damages = map[string]func(b []byte) []byte{
+	"first byte":  func(b []byte) []byte { return flipped(b, 0) },
+	"a third":     func(b []byte) []byte { return flipped(b, len(b)/3) },
+	"last byte":   func(b []byte) []byte { return flipped(b, len(b)-1) },
+	"cut":         func(b []byte) []byte { return b[:len(b)/2] },
+	"gone":        func([]byte) []byte { return nil },
+	"larger":      func(b []byte) []byte { return append(b, 0) },
+	"much larger": func(b []byte) []byte { return append(b, make([]byte, volume.MaxWarmSize)...) },
+}
+
+func flipped(b []byte, at int) []byte {
+	b[at] ^= 1
+	return b
+}
+
+// Whatever is wrong with an object, who reads it is told its key, and an offset in it.
+func TestDamageTellsItsPlace(t *testing.T) {
+	for name, tt := range hostile {
+		bucket := faultbucket.New()
+		a := newMachine(t, bucket)
+		if tt.set != nil {
+			tt.set(a)
+		}
+		a.commit("pushed", tt.pages...)
+		a.must(a.push())
+		a.use("pushed", tt.pages...)
+		a.publish(0)
+		keys := slices.DeleteFunc(bucket.Keys(""), func(key string) bool { return !strings.Contains(key, tt.kind) })
+		if len(keys) != 1 {
+			t.Fatalf("%s: keys %q of %q", name, keys, bucket.Keys(""))
+		}
+		whole := bucket.Object(keys[0])
+		for how, damage := range damages {
+			ranged := tt.kind == "segments/" || tt.kind == "/checkpoints/"
+			switch { // what nobody reads, or nobody misses
+			case how == "gone" && !ranged, how == "first byte" && ranged, strings.Contains(how, "larger") && ranged:
+				continue
+			}
+			bucket.SetObject(keys[0], damage(slices.Clone(whole)))
+			b := newMachine(t, bucket)
+			err := b.readAll(t.Context(), a.head.State().Remote, tt.kind == "/warm/")
+			var place *volume.Error
+			if !errors.Is(err, volume.ErrCorrupt) || !errors.As(err, &place) || place.Key != keys[0] || !strings.Contains(err.Error(), "offset ") {
+				t.Errorf("%s, %s: %v, want it to be corrupt and to name %s and an offset", name, how, err, keys[0])
+			}
+			bucket.SetObject(keys[0], whole)
+		}
+	}
+}
+
+// readAll clones v and reads the warm set, or all pages.
+func (m *machine) readAll(ctx context.Context, v volume.VolumeID, warm bool) error {
+	g, err := m.remote.Clone(ctx, v)
+	if err != nil {
+		return err
+	}
+	m.attach(g.Local)
+	if warm {
+		_, err := m.remote.Warm(ctx, m.head)
+		return err
+	}
+	_, err = m.tryContent()
+	return err
+}
+
 // A page count says nothing of what is written: clones of a Volume of the highest
 // one count, sweep and hydrate what there is.
 func TestAVolumeOfTheHighestPageCount(t *testing.T) {

@@ -83,7 +83,7 @@ func (r *Remote) get(ctx context.Context, p part, op string) ([]byte, error) {
 		if err := r.verify(ctx, p.at.Volume, p.at.LSN); err != nil {
 			return nil, err
 		}
-		return nil, r.corruptPart(p, op, fmt.Errorf("%w: %w", volume.ErrCorrupt, err))
+		return nil, r.corruptPart(p, op, fmt.Errorf("%w: no %d bytes at offset %d: %w", volume.ErrCorrupt, p.length, p.offset, err))
 	}
 	return b, err
 }

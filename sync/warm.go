@@ -263,7 +263,7 @@ func (r *Remote) getWarm(ctx context.Context, v volume.VolumeID) (*volume.WarmSe
 	}
 	set, err := volume.DecodeWarm(keys[0], b)
 	if err != nil {
-		return nil, &volume.Error{Op: "read warm set", Volume: v, LSN: keys[0].LSN, Key: keys[0].Key(), Err: err}
+		return nil, &volume.Error{Op: "read warm set", Volume: v, LSN: keys[0].LSN, Key: keys[0].Key(), Err: fmt.Errorf("%d bytes at offset 0: %w", len(b), err)}
 	}
 	return set, nil
 }

@@ -217,21 +217,32 @@ func EncodeEmbedding(c Commit, e Embedded) (Record, error) {
 }
 
 // DecodeCommit reads a record of a Commit. It keeps b. It returns ErrCorrupt
-// or ErrVersion.
+// or ErrVersion, with the offset of what is wrong.
 func DecodeCommit(b []byte) (Record, error) {
+	rec, at, err := decodeCommit(b)
+	if err != nil {
+		return Record{}, fmt.Errorf("commit at offset %d: %w", at, err)
+	}
+	return rec, nil
+}
+
+// decodeCommit gives with an error where the record begins, or zero when it is about
+// what is embedded before that.
+func decodeCommit(b []byte) (_ Record, at int, err error) {
 	if len(b) > MaxCommitSize {
-		return Record{}, fmt.Errorf("%w: commit record of %d bytes is over the limit of %d", ErrCorrupt, len(b), MaxCommitSize)
+		return Record{}, at, fmt.Errorf("%w: commit record of %d bytes is over the limit of %d", ErrCorrupt, len(b), MaxCommitSize)
 	}
 	e, record, err := cutEmbedded(b)
 	if err != nil {
-		return Record{}, err
+		return Record{}, at, err
 	}
+	at = len(b) - len(record)
 	var m graftpb.Commit
 	if err := DecodeRecord(KindCommit, record, &m); err != nil {
-		return Record{}, err
+		return Record{}, at, err
 	}
 	if len(m.Features) > 0 {
-		return Record{}, fmt.Errorf("%w: commit needs feature %d", ErrVersion, m.Features[0])
+		return Record{}, at, fmt.Errorf("%w: commit needs feature %d", ErrVersion, m.Features[0])
 	}
 	c := Commit{
 		LSN:       LSN(m.Lsn),
@@ -240,31 +251,31 @@ func DecodeCommit(b []byte) (Record, error) {
 		Time:      time.UnixMilli(m.UnixMs),
 	}
 	if c.Volume, err = VolumeIDFromBytes(m.Volume); err != nil {
-		return Record{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		return Record{}, at, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	if err := c.parentFromProto(&m); err != nil {
-		return Record{}, err
+		return Record{}, at, err
 	}
 	if len(m.Segments) > MaxSegments {
-		return Record{}, fmt.Errorf("%w: commit names %d segments", ErrCorrupt, len(m.Segments))
+		return Record{}, at, fmt.Errorf("%w: commit names %d segments", ErrCorrupt, len(m.Segments))
 	}
 	for _, sm := range m.Segments {
 		s, err := segmentFromProto(sm)
 		if err != nil {
-			return Record{}, err
+			return Record{}, at, err
 		}
 		c.Segments = append(c.Segments, s)
 	}
 	if err := c.indexFromProto(&m); err != nil {
-		return Record{}, err
+		return Record{}, at, err
 	}
 	if err := c.Validate(); err != nil {
-		return Record{}, err
+		return Record{}, at, err
 	}
 	if err := c.checkEmbedded(e); err != nil {
-		return Record{}, err
+		return Record{}, 0, err
 	}
-	return Record{Commit: c, Bytes: b}, nil
+	return Record{Commit: c, Bytes: b}, 0, nil
 }
 
 // parentFromProto reads what only pushed commits have. Zeros stand for nothing in

@@ -119,7 +119,10 @@ func (r Record) Embedded() (*Checkpoint, error) {
 		}
 		return e.Checkpoint[ch.Offset-at:][:ch.Length], nil
 	})
-	return c, err
+	if err != nil {
+		return nil, fmt.Errorf("embedded checkpoint with its root at offset %d: %w", ref.Offset, err)
+	}
+	return c, nil
 }
 
 // inline gives the first inline Segment, or nil.
