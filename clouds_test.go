@@ -10,9 +10,12 @@ import (
 	_ "graft/objstore/s3"
 )
 
-// TestClouds has one machine push to each cloud's server, a small push and one of many pages, and others clone and pull.
+// TestClouds has one machine push to each server, a small push and one of many pages, and another clone, pull, hydrate
+// and fork.
 func TestClouds(t *testing.T) {
-	for name, kind := range map[string]testserver.Kind{"s3": testserver.MinIO, "gs": testserver.GCS, "azblob": testserver.Azurite} {
+	for name, kind := range map[string]testserver.Kind{
+		"s3, minio": testserver.MinIO, "s3, versitygw": testserver.Versity, "gs": testserver.GCS, "azblob": testserver.Azurite,
+	} {
 		t.Run(name, func(t *testing.T) {
 			opts := &graft.Options{Remote: kind.Serve(t)}
 			a := graftOf(t, openDB(t, t.TempDir(), opts), "main")
@@ -51,6 +54,19 @@ func TestClouds(t *testing.T) {
 			})
 			if got := read(t, b); err != nil || got != "last" {
 				t.Errorf("pulled %q, %v", got, err)
+			}
+
+			// A fork shares what is in the bucket, and is cloned by who has neither.
+			f, err := b.Fork(ctx, "fork")
+			must(t, err)
+			write(t, f, "forked")
+			forked := push(t, f)
+			c := graftOf(t, openDB(t, t.TempDir(), opts), "main")
+			must(t, c.Clone(ctx, forked))
+			_, err = c.Hydrate(ctx)
+			must(t, err)
+			if got := read(t, c); got != "forked" || c.Reader().PageCount() != pages {
+				t.Errorf("the clone of the fork has %q on %d pages", got, c.Reader().PageCount())
 			}
 
 			// Both have a commit to push: one wins.
