@@ -24,6 +24,9 @@ func (r *Remote) SetMaxSince(n int) { r.maxSince = n }
 // SetMaxPageSet sets how many bytes of a commit its page set may take.
 func (r *Remote) SetMaxPageSet(n int) { r.maxPageSet = n }
 
+// SetMaxIndex sets how many bytes of a commit the frame index of a Segment may take.
+func (r *Remote) SetMaxIndex(n int) { r.maxIndex = n }
+
 // ForgetIndexes forgets what was decoded.
 func (r *Remote) ForgetIndexes() {
 	r.mu.Lock()

@@ -85,6 +85,54 @@ func TestAPendingCommitWhoseSegmentIsGoneIsUploadedAgain(t *testing.T) {
 	b.wantContent(repeat("one")...)
 }
 
+// A Segment whose frame index is a footer is as good as another while nobody knows
+// what became of its push.
+func TestAFooterUnderAnUnknownOutcome(t *testing.T) {
+	for name, tt := range map[string]struct {
+		before, after func(faultbucket.Request) error
+		lose          string // prefix of what is gone when the push is resolved
+	}{
+		"it landed":                       {after: on("put", "volumes/")},
+		"it did not":                      {before: on("put", "volumes/")},
+		"it did not, the segment is gone": {before: on("put", "volumes/"), lose: "segments/"},
+		"nor did the segment's answer":    {after: on("put", "segments/")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bucket, a, b := newPair(t, "base")
+			a.remote.SetMaxIndex(0)
+			a.commit("next", many...)
+			bucket.Fail(tt.before, tt.after)
+			a.wantError(a.push(), errLost)
+			a.reopen(bucket)
+			a.remote.SetMaxIndex(0)
+			bucket.Fail(nil, nil)
+			var was []byte
+			if tt.lose != "" {
+				key := bucket.Keys(tt.lose)[0]
+				was = bucket.Object(key)
+				bucket.SetObject(key, nil)
+			}
+			a.must(a.push())
+			a.wantStatus("2 r2")
+			keys := bucket.Keys("segments/")
+			if len(keys) != 1 || was != nil && !bytes.Equal(bucket.Object(keys[0]), was) {
+				t.Errorf("segments %q, or other bytes", keys)
+			}
+			rec, err := volume.DecodeCommit(bucket.Object(volume.CommitKey(a.head.State().Remote, 2)))
+			a.must(err)
+			seg := rec.Commit.Segments[0]
+			object := bucket.Object(seg.ID.Key())
+			if seg.Footer.IsZero() || !rec.Commit.OwnCheckpoint() || seg.Footer.Offset+seg.Footer.Length != int64(len(object)) {
+				t.Fatalf("footer %+v of %d bytes, checkpoint %+v", seg.Footer, len(object), rec.Commit.Checkpoint)
+			}
+			_, err = volume.DecodeFooter(&seg, object[seg.Footer.Offset:])
+			a.must(err)
+			b.must(b.pull())
+			b.wantContent(repeat("next")...)
+		})
+	}
+}
+
 func TestAPendingCommitLosesItsLSN(t *testing.T) {
 	bucket, a, b := newPair(t, "base")
 	a.commit("mine", many...)

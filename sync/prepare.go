@@ -155,6 +155,7 @@ func (r *Remote) upload(ctx context.Context, id volume.SegmentID, plan snapshot.
 // are written.
 func (r *Remote) writeSegment(w io.Writer, id volume.SegmentID, plan snapshot.Rollup, wrote func(pages int)) (*volume.SegmentWriter, volume.Segment, error) {
 	sw := volume.NewSegmentWriter(w, id)
+	sw.LimitIndex(r.maxIndex)
 	done := make(chan struct{})
 	pages := make(chan []volume.PageEntry, 4)
 	var reading sync.WaitGroup

@@ -30,9 +30,9 @@ import (
 // who still has its pages.
 const segmentHeaderSize = 8
 
-// maxInlineIndex is the largest frame index, encoded, that stands in the
+// MaxInlineIndex is the largest frame index, in encoded bytes, that stands in the
 // commit itself.
-const maxInlineIndex = 32 << 10
+const MaxInlineIndex = 32 << 10
 
 // SegmentWriter writes the object of a Segment as its pages come. It holds one
 // frame in memory, and the frame index. It is not safe for concurrent use.
@@ -44,13 +44,18 @@ type SegmentWriter struct {
 	seals hash.Hash   // of the frames so far
 	off   int64
 
-	index FrameIndex // of the whole Segment, once it is closed
+	maxIndex int
+	index    FrameIndex // of the whole Segment, once it is closed
 }
 
 // NewSegmentWriter writes the object of Segment id to w.
 func NewSegmentWriter(w io.Writer, id SegmentID) *SegmentWriter {
-	return &SegmentWriter{w: w, seg: Segment{ID: id}, next: make([]PageEntry, 0, FramePages), seals: sha256.New()}
+	return &SegmentWriter{w: w, maxIndex: MaxInlineIndex, seg: Segment{ID: id}, next: make([]PageEntry, 0, FramePages), seals: sha256.New()}
 }
+
+// LimitIndex sets another MaxInlineIndex, for tests of footers: they would take some
+// hundred thousand pages.
+func (sw *SegmentWriter) LimitIndex(bytes int) { sw.maxIndex = bytes }
 
 // Add appends a page, whose index must be above all before it. The page is
 // read before Add returns or during a later call, and must not change until
@@ -79,7 +84,7 @@ func (sw *SegmentWriter) Close() (Segment, error) {
 	sw.seg.Frames.seals = Hash(sw.seals.Sum(nil))
 	sw.index = sw.seg.Frames
 	m := sw.seg.Frames.toProto()
-	if proto.Size(m) <= maxInlineIndex {
+	if proto.Size(m) <= sw.maxIndex {
 		return sw.seg, nil
 	}
 	b, err := EncodeRecord(KindFrameIndex, m)

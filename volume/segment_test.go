@@ -182,7 +182,7 @@ func largeSegment(t *testing.T) (Segment, []byte, int) {
 
 func TestLargeFrameIndexIsAFooter(t *testing.T) {
 	seg, object, pages := largeSegment(t)
-	if seg.Footer.IsZero() || seg.Frames.Len() != 0 || seg.Footer.Length <= maxInlineIndex {
+	if seg.Footer.IsZero() || seg.Frames.Len() != 0 || seg.Footer.Length <= MaxInlineIndex {
 		t.Fatalf("%d pages: footer %+v, %d frames", pages, seg.Footer, seg.Frames.Len())
 	}
 	if end := seg.Footer.Offset + seg.Footer.Length; end != int64(len(object)) {
@@ -211,7 +211,7 @@ func TestLargeFrameIndexIsAFooter(t *testing.T) {
 	if back, err := DecodeCommit(rec.Bytes); err != nil || !equalSegments(back.Commit.Segments[0], seg) {
 		t.Fatalf("commit reads back as %+v, %v", back.Commit.Segments, err)
 	}
-	if len(rec.Bytes) > maxInlineIndex {
+	if len(rec.Bytes) > MaxInlineIndex {
 		t.Errorf("commit of %d bytes", len(rec.Bytes))
 	}
 }
