@@ -48,6 +48,23 @@ func (r *Remote) lookForGaps(ctx context.Context, rv *remoteVolume, c *volume.Co
 	}
 }
 
+// lookOnce begins to look whether the bucket has all commits close before head, if
+// nothing was seen in it since the data directory was opened: who had it open before
+// may have put the last of them over a gap, and closed it too early to notice. The
+// result is for who calls wait, once. The caller holds the lock of rv.
+func (r *Remote) lookOnce(ctx context.Context, rv *remoteVolume, v volume.VolumeID, head volume.LSN) (wait func() error) {
+	if rv.proved.turn != 0 || head <= 1 {
+		return func() error { return nil }
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	result := make(chan error, 1)
+	go func() { result <- r.findGap(ctx, v, head-min(head, 1<<blockBits-1), head-1) }()
+	return func() error {
+		defer cancel()
+		return <-result
+	}
+}
+
 // maxLooked is how many commits findGap looks for, at most.
 const maxLooked = 4 << blockBits
 

@@ -148,6 +148,36 @@ func TestABucketThatLosesHistoryUnderAStreamOfPushesIsRefused(t *testing.T) {
 	}
 }
 
+// A client that was closed right after it put a commit over a gap notices that at the
+// first push of the next that opens its data directory.
+func TestABucketThatLostHistoryBeforeACloseIsRefused(t *testing.T) {
+	for name, lose := range losses {
+		t.Run(name, func(t *testing.T) {
+			bucket, a, _ := newPair(t, "one")
+			for _, text := range []string{"two", "three"} {
+				a.commit(text, 1)
+				a.must(a.push())
+				if text == "two" && name != "another" {
+					lose(bucket, a.head.State().Remote)
+				}
+			}
+			a.reopen(bucket)
+			a.commit("four", 1)
+			bucket.Requests()
+			err := a.push()
+			if name == "another" {
+				a.must(err)
+				if got := ops(bucket.Requests()); len(got) != 3 {
+					t.Errorf("a push after an open is %v", got)
+				}
+				return
+			}
+			a.wantError(err, graftsync.ErrRemoteMismatch)
+			a.wantStatus("3+1 r3")
+		})
+	}
+}
+
 func TestGapsAreFoundInAnyBlockOfKeys(t *testing.T) {
 	v := volume.NewVolumeID()
 	for _, blob := range []func(*faultbucket.Bucket) *blob.Bucket{

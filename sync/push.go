@@ -138,7 +138,12 @@ func (r *Remote) checkBase(ctx context.Context, h *snapshot.Head, st snapshot.St
 	case next == putFirst:
 		return next, r.verifyBase(ctx, &st.GraftState)
 	}
-	if err := r.prove(ctx, rv, st.Remote, head, time.Time{}); err != nil {
+	look := r.lookOnce(ctx, rv, st.Remote, head)
+	err = r.prove(ctx, rv, st.Remote, head, time.Time{})
+	if gap := look(); err == nil && errors.Is(gap, ErrRemoteMismatch) {
+		err = gap
+	}
+	if err != nil {
 		return next, err
 	}
 	if next == diverged {
