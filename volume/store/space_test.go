@@ -261,3 +261,19 @@ func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
 	close(f.failed.goOn)
 	must(t, dbOf(s).Close()) // as the end of the process does
 }
+
+// TestFilesOfTheValueLogAreBounded has the size that a file of the value log may have
+// follow that of the store.
+func TestFilesOfTheValueLogAreBounded(t *testing.T) {
+	for size, want := range map[int64]int64{
+		0: 8 << 20, 512 << 20: 8 << 20, 1 << 30: 16 << 20, 8 << 30: 128 << 20, 1 << 40: 128 << 20, 1 << 62: 128 << 20,
+	} {
+		o := badgerOptions(t.TempDir(), size)
+		if o.ValueLogFileSize != want {
+			t.Errorf("store of %d bytes: files of %d bytes, want %d", size, o.ValueLogFileSize, want)
+		}
+		if 2*o.ValueLogFileSize < o.ValueLogFileSize+maxTransaction {
+			t.Errorf("store of %d bytes: a transaction outgrows what is mapped", size)
+		}
+	}
+}
