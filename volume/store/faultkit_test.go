@@ -154,6 +154,9 @@ type world struct {
 	volumes [2]volume.VolumeID
 	newest  [2]Change // with pages, of each Volume
 	count   uint64
+
+	replaced map[string]bool // pages that a durable change has replaced
+	thinned  map[string]bool // pages that were denied when memory was thinned out
 }
 
 // small makes the files of a journal rotate, be filled anew and be full all the
@@ -164,7 +167,8 @@ func newWorld(t tb, base string, opts journal.Options, applyAt int) *world {
 	w := &world{
 		t: t, base: base, files: crashfs.New(), live: always,
 		durable: make(content), staged: make(content), unsure: make(content),
-		volumes: [2]volume.VolumeID{volume.NewVolumeID(), volume.NewVolumeID()},
+		volumes:  [2]volume.VolumeID{volume.NewVolumeID(), volume.NewVolumeID()},
+		replaced: make(map[string]bool), thinned: make(map[string]bool),
 	}
 	w.opts = Options{journal: opts, ApplyAt: applyAt, Live: func(_ volume.VolumeID, ref PageRef) bool { return w.live(ref) }}
 	return w
@@ -210,10 +214,10 @@ func (w *world) compare(cut bool) {
 	if w.maybe != nil {
 		changes = append(changes[:len(changes):len(changes)], *w.maybe)
 	}
-	state, text := maps.Clone(w.durable), ""
+	state, replaced, text := maps.Clone(w.durable), maps.Clone(w.replaced), ""
 	for i := 0; ; i++ {
 		if i >= len(w.log) || cut {
-			if maps.Equal(got, state) {
+			if w.same(got, state, replaced) {
 				break
 			}
 			text += fmt.Sprintf("\nafter %d changes: %s", i, got.diff(state))
@@ -222,9 +226,66 @@ func (w *world) compare(cut bool) {
 			w.t.Fatalf("the store is at no moment of %d changes, the newest poisoned %t, power cut %t: %s", len(changes), w.maybe != nil, cut, text)
 		}
 		state.apply(w.t, changes[i])
+		addReplaced(replaced, changes[i])
 	}
-	w.durable, w.log, w.maybe, w.unsure = state, nil, nil, make(content)
+	w.durable, w.replaced, w.log, w.maybe, w.unsure = state, replaced, nil, nil, make(content)
 	w.checkReads(state)
+}
+
+// same tells whether got is state, in which some pages are replaced: of those the ones
+// that memory was thinned of may be missing.
+func (w *world) same(got, state content, replaced map[string]bool) bool {
+	for key, value := range state {
+		have, ok := got[key]
+		if have != value && (ok || !w.thinned[key] || !replaced[key]) {
+			return false
+		}
+	}
+	for key := range got {
+		if _, ok := state[key]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// addReplaced adds the pages that c replaces.
+func addReplaced(replaced map[string]bool, c Change) {
+	for _, ref := range c.Replaced {
+		replaced[string(keyPage(ref.Segment, ref.Idx))] = true
+	}
+}
+
+// replacedNow are the pages that are replaced by now.
+func (w *world) replacedNow() map[string]bool {
+	replaced := maps.Clone(w.replaced)
+	for _, c := range w.log {
+		addReplaced(replaced, c)
+	}
+	return replaced
+}
+
+// relieve thins memory out of the pages that are replaced.
+func (w *world) relieve() error {
+	w.t.Helper()
+	replaced := w.replacedNow()
+	w.setLive(func(ref PageRef) bool {
+		key := string(keyPage(ref.Segment, ref.Idx))
+		if replaced[key] {
+			w.thinned[key] = true
+		}
+		return !replaced[key]
+	})
+	err := w.s.applier.relieve(w.s, func() bool { return true })
+	w.setLive(always)
+	return err
+}
+
+// setLive sets live, which the applier calls.
+func (w *world) setLive(live func(PageRef) bool) {
+	w.s.applier.mu.Lock()
+	defer w.s.applier.mu.Unlock()
+	w.live = live
 }
 
 // withoutStaged takes the pages out that were staged, which must be there.
@@ -260,9 +321,10 @@ func (w *world) checkReads(now content) {
 			w.t.Fatalf("log: %v", err)
 		}
 	}
+	replaced := w.replacedNow()
 	for key, value := range now {
 		ref, ok := parseKeyPage([]byte(key))
-		if !ok {
+		if !ok || w.thinned[key] && replaced[key] {
 			continue
 		}
 		if has, err := w.s.HasPage(ref.Segment, ref.Idx); !has || err != nil {
@@ -285,7 +347,7 @@ func (w *world) now() content {
 
 // synced tells the model that all changes so far are durable.
 func (w *world) synced() {
-	w.durable, w.log = w.now(), nil
+	w.durable, w.replaced, w.log = w.now(), w.replacedNow(), nil
 }
 
 // change gives a Change of one commit with n new pages, tags and a Graft.

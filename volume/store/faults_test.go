@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"maps"
 	"testing"
 
 	"graft/internal/filesys/crashfs"
@@ -24,6 +23,8 @@ func script(w *world) error {
 			err = w.stage(3, true)
 		case 5:
 			err = w.flush(w.s.Flush)
+		case 7:
+			err = errors.Join(w.apply(w.change(1, true)), w.relieve())
 		case 8:
 			if err := w.close(); err != nil {
 				return err
@@ -55,10 +56,11 @@ func (w *world) checkPoisoned() {
 		}
 	}
 	got, state := w.withoutStaged(dump(w.t, w.s)), w.now()
-	if w.maybe != nil && !maps.Equal(got, state) {
+	replaced := w.replacedNow()
+	if w.maybe != nil && !w.same(got, state, replaced) {
 		state.apply(w.t, *w.maybe)
 	}
-	if !maps.Equal(got, state) {
+	if !w.same(got, state, replaced) {
 		w.t.Fatalf("the poisoned store: %s", got.diff(state))
 	}
 	w.checkReads(state)

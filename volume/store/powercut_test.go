@@ -38,7 +38,7 @@ func (w *world) unmark() {
 // step does one random thing.
 func (w *world) step(t *rapid.T) {
 	var err error
-	switch rapid.SampledFrom([]string{"apply", "apply", "apply", "apply", "stage", "flush", "sync", "cut", "cut", "cut in apply", "kill", "close"}).Draw(t, "step") {
+	switch rapid.SampledFrom([]string{"apply", "apply", "apply", "apply", "stage", "flush", "relieve", "sync", "cut", "cut", "cut in apply", "kill", "close"}).Draw(t, "step") {
 	case "apply":
 		for range rapid.IntRange(1, 4).Draw(t, "changes") {
 			err = errors.Join(err, w.apply(w.change(rapid.IntRange(0, 2).Draw(t, "pages"), rapid.Bool().Draw(t, "relaxed"))))
@@ -47,6 +47,8 @@ func (w *world) step(t *rapid.T) {
 		err = w.stage(rapid.IntRange(1, 5).Draw(t, "pages"), rapid.Bool().Draw(t, "relaxed"))
 	case "flush":
 		err = w.flush(w.s.Flush)
+	case "relieve":
+		err = w.relieve()
 	case "sync":
 		err = w.flush(w.s.Sync)
 	case "cut":
@@ -73,7 +75,7 @@ func (w *world) step(t *rapid.T) {
 // After a power cut the durable changes are there and a prefix of the others,
 // each whole.
 func TestPowerCuts(t *testing.T) {
-	base := testdir.InMemory(t)
+	base, thinned := testdir.InMemory(t), 0
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, base, journal.Options{FileSize: 16 << 10, Files: 3}, rapid.SampledFrom([]int{5000, 1 << 20}).Draw(t, "apply at"))
 		defer w.done()
@@ -81,7 +83,11 @@ func TestPowerCuts(t *testing.T) {
 		for range rapid.IntRange(2, 7).Draw(t, "steps") {
 			w.step(t)
 		}
+		thinned += len(w.thinned)
 	})
+	if thinned == 0 {
+		t.Error("memory was never thinned out")
+	}
 }
 
 // cuts is how many power cuts a script goes through.
