@@ -84,14 +84,9 @@ func (s *Store) recover() error {
 	s.space.replaced.Store(s.space.stored.Load())
 	s.space.unclean.Store(!mark.Clean)
 	s.journal, err = journal.Open(s.opts.journalFiles, mark.Sequence, s.opts.journal, func(seq uint64, payload []byte) error {
-		ops, err := decodeOps(append([]byte(nil), payload...))
-		if err != nil {
+		if err := s.overlay.replay(seq, append([]byte(nil), payload...)); err != nil {
 			return fmt.Errorf("redo record %d: %w", seq, err)
 		}
-		if err := s.overlay.unpatch(ops); err != nil {
-			return fmt.Errorf("redo record %d: %w", seq, err)
-		}
-		s.overlay.add(seq, ops)
 		s.space.unclean.Store(true) // the process was killed
 		return nil
 	})

@@ -135,6 +135,19 @@ func (o *overlay) bases(refs []PageRef) (generation uint64, bases []*volume.Page
 	return o.generation, bases
 }
 
+// replay enters what a redo record says, which it keeps. The caller is alone, and has
+// replayed all records before.
+func (o *overlay) replay(seq uint64, payload []byte) error {
+	ops, err := decodeOps(payload)
+	if err == nil {
+		err = o.unpatch(ops)
+	}
+	if err == nil {
+		o.add(seq, ops)
+	}
+	return err
+}
+
 // unpatch gives the ops of a redo record, which have patches, their pages. The caller
 // is alone, and has replayed all records before.
 func (o *overlay) unpatch(ops []op) error {

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -275,4 +277,78 @@ func unapplied(s *Store) (bytes, trace int, applied uint64) {
 	s.overlay.RLock()
 	defer s.overlay.RUnlock()
 	return s.overlay.active.bytes, s.overlay.active.trace, s.applier.applied
+}
+
+// FuzzReplay replays three redo records, of which one may have patches over pages of
+// those before it.
+func FuzzReplay(f *testing.F) {
+	one, two, three := keyPage(aSegment, 7), keyPage(volume.SegmentID{1}, 7), keyPage(volume.SegmentID{2}, 7)
+	over := func(base []byte, runs ...byte) []byte { return append(bytes.Clone(base[1:1+len(aSegment)]), runs...) }
+	record := func(ops ...op) []byte { return appendOps(nil, ops) }
+	base, run := record(op{key: one, value: page(1)[:]}), []byte{3, 1, 1, 2, 3, 4, 5, 6, 7, 8}
+	patched := record(op{key: two, patch: over(one, run...)})
+	f.Add(base, patched, record(op{key: three, patch: over(two, run...)}))
+	f.Add(base, record(op{key: one}), patched) // the base is deleted
+	f.Add(base, record(op{key: one, patch: over(one, run...)}), patched)
+	f.Add(base, record(op{key: two, patch: over(one)}, op{key: three, patch: over(two)}), patched) // a base in the same record
+	f.Add(patched, base, base)
+	f.Add(base, record(op{key: keyPage(aSegment, 8), patch: over(one, run...)}), patched) // another page's
+	f.Fuzz(func(t *testing.T, a, b, c []byte) {
+		o := overlay{active: newMemtable()}
+		pages := make(map[string]*volume.Page) // that are there so far
+		for i, payload := range [][]byte{a, b, c} {
+			err := o.replay(uint64(i+1), bytes.Clone(payload))
+			ops, opsErr := decodeOps(payload)
+			next, ok := replayed(t, pages, ops)
+			if ok = ok && opsErr == nil; ok != (err == nil) {
+				t.Fatalf("record %d: its bases are there: %t; %v", i+1, ok, err)
+			}
+			if err != nil {
+				wantCorrupt(t, err)
+				return
+			}
+			pages = next
+		}
+		size := 0
+		for key, got := range o.active.ops {
+			size += len(got.value)
+			if _, ok := parseKeyPage([]byte(key)); ok && got.value != nil && volume.Page(got.value) != *pages[key] {
+				t.Fatalf("page %x is another", key)
+			}
+			if got.patch != nil {
+				t.Fatalf("%x is a patch", key)
+			}
+		}
+		// The least patch of a page names it and its base.
+		if least := 2*len(aSegment) + 4; size > (len(a)+len(b)+len(c))*volume.PageSize/least {
+			t.Fatalf("%d bytes of records are %d bytes in memory", len(a)+len(b)+len(c), size)
+		}
+	})
+}
+
+// replayed gives the pages after a record, and whether all bases of its patches are there.
+func replayed(t *testing.T, before map[string]*volume.Page, ops []op) (after map[string]*volume.Page, ok bool) {
+	t.Helper()
+	after = maps.Clone(before)
+	for _, o := range ops {
+		ref, ok := parseKeyPage(o.key)
+		switch {
+		case !ok:
+		case o.patch != nil:
+			base, runs, err := cutBase(o.patch)
+			must(t, err)
+			old, ok := before[string(keyPage(base, ref.Idx))]
+			if !ok {
+				return nil, false
+			}
+			page := *old
+			must(t, applyRuns(&page, runs))
+			after[string(o.key)] = &page
+		case o.value == nil:
+			delete(after, string(o.key))
+		default:
+			after[string(o.key)] = (*volume.Page)(o.value)
+		}
+	}
+	return after, true
 }
