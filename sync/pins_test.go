@@ -155,7 +155,7 @@ func TestAPinnedSnapshotIsNotEvicted(t *testing.T) {
 		b.must(b.pull())
 		for name, m := range map[string]*machine{"who pushed": a, "who fetched": b} {
 			m.wantContent(repeat(text)...)
-			if got := m.evictPinned(); got.Removed < 80 || got.Left < 100 || got.Left > 120 {
+			if got := m.evictPinned(); got.Left < 100 || got.Left > 120 { // the background may have been first
 				t.Errorf("%s: evicted %+v, round %d", name, got, i)
 			}
 			m.must(m.heads.Sweep(t.Context()))
@@ -183,7 +183,7 @@ func TestAllThatIsPinnedIsNotEvictedAfterARestart(t *testing.T) {
 	for range 2 {
 		b.head = other
 		b.wantContent(repeat("other")...)
-		if got := b.evictPinned(); got.Removed < 80 {
+		if got := b.evictPinned(); got.Left < 100 || got.Left > 120 {
 			t.Errorf("evicted %+v", got)
 		}
 		b.head = pinned

@@ -85,7 +85,7 @@ func TestPowerCuts(t *testing.T) {
 		}
 		thinned += len(w.thinned)
 	})
-	if thinned == 0 {
+	if thinned == 0 && !testing.Short() { // too few runs to be sure
 		t.Error("memory was never thinned out")
 	}
 }
