@@ -1,6 +1,8 @@
 package driver_test
 
 import (
+	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -116,19 +118,21 @@ func TestSettingsAreReadBack(t *testing.T) {
 				want = readBack(file, "main", pragma, value)
 				file.Close()
 			}
+			// A VFS that maps nothing may answer nothing.
+			differs := func(got string) bool { return got != want && (pragma != "mmap_size" || got != "") }
 			db := open(t, "tag=%s dir='%s'", tag, dir)
-			if got := readBack(db, "main", pragma, value); got != want {
+			if got := readBack(db, "main", pragma, value); differs(got) {
 				t.Errorf("%s = %s is read back as %s, want %s", pragma, value, got, want)
 			}
 			db.Close()
 			db = open(t, "file:%s-named?dir=%s&_pragma=%s", tag, escape(dir), escape(pragma+"("+value+")"))
-			if got := readBack(db, "main", pragma, ""); got != want {
+			if got := readBack(db, "main", pragma, ""); differs(got) {
 				t.Errorf("_pragma=%s(%s) is read back as %s, want %s", pragma, value, got, want)
 			}
 			db.Close()
 			plain.exec("ATTACH " + quote(uriOf(dir, tag+"-attached")) + " AS g")
 			// A database that is attached has the encoding of the first.
-			if got := readBack(plain, "g", pragma, value); got != want && pragma != "encoding" {
+			if got := readBack(plain, "g", pragma, value); differs(got) && pragma != "encoding" {
 				t.Errorf("g.%s = %s is read back as %s, want %s", pragma, value, got, want)
 			}
 			plain.exec("DETACH g")
@@ -143,7 +147,11 @@ func readBack(db *database, schema, pragma, value string) string {
 		db.exec(fmt.Sprintf("PRAGMA %s.%s = %s", schema, pragma, value))
 	}
 	db.exec("CREATE TABLE " + schema + ".t(a)")
-	got := db.ask("PRAGMA " + schema + "." + pragma)
+	var got string
+	err := db.QueryRow("PRAGMA " + schema + "." + pragma).Scan(&got)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		db.t.Errorf("%s: %v", pragma, err)
+	}
 	if ok := db.ask("PRAGMA " + schema + ".integrity_check"); ok != "ok" {
 		db.t.Errorf("%s = %s: integrity_check: %s", pragma, value, ok)
 	}
