@@ -179,6 +179,7 @@ func TestALargeValueTakesFewRequests(t *testing.T) {
 // TestWhatIsFetchedAheadEndsWithTheQuery looks inside a transaction, which goes on.
 func TestWhatIsFetchedAheadEndsWithTheQuery(t *testing.T) {
 	bucket := faultbucket.New()
+	defer bucket.Hang(nil) // lest a failure wait for what hangs
 	replica, _ := coldReplica(t, bucket, scanned...)
 	ahead := func(ctx context.Context, _ faultbucket.Request) bool { return meter.Of(ctx).Speculative }
 	await := func(hang bool) {
@@ -201,7 +202,9 @@ func TestWhatIsFetchedAheadEndsWithTheQuery(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		// A request that has begun hangs soon: whoever reads on before that may wait for it.
 		for n := 0; n < 200 && rows.Next() && bucket.Hanging() == 0; n++ {
+			time.Sleep(time.Millisecond)
 		}
 		await(true)
 		if order == "ASC" {
