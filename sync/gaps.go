@@ -38,30 +38,39 @@ func (r *Remote) lookForGaps(ctx context.Context, rv *remoteVolume, c *volume.Co
 	if rv.unread.first == 0 || r.now().Before(rv.unread.since.Add(proofLasts)) {
 		return func() (bool, error) { return false, nil }
 	}
+	found := r.beginFindGap(ctx, c.Volume, rv.unread.first-1, c.LSN-1)
+	return func() (bool, error) { return true, found() }
+}
+
+// beginFindGap begins findGap. The result is for who calls wait, once.
+func (r *Remote) beginFindGap(ctx context.Context, v volume.VolumeID, first, last volume.LSN) (wait func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	result := make(chan error, 1)
-	first := rv.unread.first
-	go func() { result <- r.findGap(ctx, c.Volume, first-1, c.LSN-1) }()
-	return func() (bool, error) {
+	go func() { result <- r.findGap(ctx, v, first, last) }()
+	return func() error {
 		defer cancel()
-		return true, <-result
+		return <-result
 	}
 }
 
 // lookOnce begins to look whether the bucket has all commits close before head, if
 // nothing was seen in it since the data directory was opened: who had it open before
-// may have put the last of them over a gap, and closed it too early to notice. The
-// result is for who calls wait, once. The caller holds the lock of rv.
+// may have put the last of them over a gap, and closed it too early to notice. A gap
+// is for who calls wait, once; a look that failed is made again as late as another.
+// The caller holds the lock of rv.
 func (r *Remote) lookOnce(ctx context.Context, rv *remoteVolume, v volume.VolumeID, head volume.LSN) (wait func() error) {
 	if rv.proved.turn != 0 || head <= 1 {
 		return func() error { return nil }
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	result := make(chan error, 1)
-	go func() { result <- r.findGap(ctx, v, head-min(head, 1<<blockBits-1), head-1) }()
+	first := head - min(head, 1<<blockBits-1)
+	found := r.beginFindGap(ctx, v, first, head-1)
 	return func() error {
-		defer cancel()
-		return <-result
+		err := found()
+		if err == nil || errors.Is(err, ErrRemoteMismatch) {
+			return err
+		}
+		rv.unread = unread{first + 1, r.now()}
+		return nil
 	}
 }
 

@@ -178,6 +178,32 @@ func TestABucketThatLostHistoryBeforeACloseIsRefused(t *testing.T) {
 	}
 }
 
+// A look for gaps that fails at the first push after an open is made again later.
+func TestALookForGapsThatFailsIsMadeAgain(t *testing.T) {
+	bucket, a, _ := newPair(t, "one")
+	for _, text := range []string{"two", "three"} {
+		a.commit(text, 1)
+		a.must(a.push())
+		if text == "two" {
+			losses["emptied"](bucket, a.head.State().Remote)
+		}
+	}
+	a.reopen(bucket)
+	pass := stopped(a)
+	bucket.Fail(func(r faultbucket.Request) error {
+		if r.Op == "list" {
+			return errLost
+		}
+		return nil
+	}, nil)
+	a.commit("four", 1)
+	a.must(a.push())
+	bucket.Fail(nil, nil)
+	pass(graftsync.ProofLasts)
+	a.commit("five", 1)
+	a.wantError(a.push(), graftsync.ErrRemoteMismatch)
+}
+
 func TestGapsAreFoundInAnyBlockOfKeys(t *testing.T) {
 	v := volume.NewVolumeID()
 	for _, blob := range []func(*faultbucket.Bucket) *blob.Bucket{

@@ -165,15 +165,23 @@ func TestAPinnedSnapshotIsNotEvicted(t *testing.T) {
 	}
 }
 
-// A pin of everything outlasts a restart, which an eviction follows before anybody
-// asked for a page of it.
-func TestAllThatIsPinnedIsNotEvictedAfterARestart(t *testing.T) {
-	bucket := faultbucket.New()
-	a, b := newMachine(t, bucket), newCache(t, bucket, 120)
+// newPinned gives a machine that has pushed a Graft of 100 pages, and one with a quota
+// of 120 that has cloned it and pinned everything.
+func newPinned(t *testing.T) (bucket *faultbucket.Bucket, a, b *machine) {
+	t.Helper()
+	bucket = faultbucket.New()
+	a, b = newMachine(t, bucket), newCache(t, bucket, 120)
 	a.commit("one", many...)
 	a.must(a.push())
 	b.clone(a.head.State().Remote)
 	b.pin("all")
+	return bucket, a, b
+}
+
+// A pin of everything outlasts a restart, which an eviction follows before anybody
+// asked for a page of it.
+func TestAllThatIsPinnedIsNotEvictedAfterARestart(t *testing.T) {
+	bucket, a, b := newPinned(t)
 	pinned := b.head
 	a.head = a.heads.New("other")
 	a.commit("other", many...)
@@ -199,12 +207,7 @@ func TestAllThatIsPinnedIsNotEvictedAfterARestart(t *testing.T) {
 
 // A pin of a Graft that is gone, and one that is damaged, let the others be held.
 func TestPinsThatCannotBeFollowed(t *testing.T) {
-	bucket := faultbucket.New()
-	a, b := newMachine(t, bucket), newCache(t, bucket, 120)
-	a.commit("one", many...)
-	a.must(a.push())
-	b.clone(a.head.State().Remote)
-	b.pin("all")
+	_, _, b := newPinned(t)
 	gone := store.Pin{Graft: volume.NewVolumeID(), What: "all"}
 	b.must(b.store.SetPin(gone))
 	b.must(b.store.SetPin(store.Pin{Graft: b.head.State().Local, What: "nonsense"}))

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -140,10 +141,7 @@ func (r *Remote) checkBase(ctx context.Context, h *snapshot.Head, st snapshot.St
 	}
 	look := r.lookOnce(ctx, rv, st.Remote, head)
 	err = r.prove(ctx, rv, st.Remote, head, time.Time{})
-	if gap := look(); err == nil && errors.Is(gap, ErrRemoteMismatch) {
-		err = gap
-	}
-	if err != nil {
+	if err = cmp.Or(err, look()); err != nil {
 		return next, err
 	}
 	if next == diverged {

@@ -221,17 +221,20 @@ func TestExchange(t *testing.T) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		t.Skip("it runs others' programs from linux/amd64 alone")
 	}
-	players := []player{}
+	players, absences := []player{}, []string{}
 	for _, target := range parseTargets(words) {
 		p, absent := newPlayer(t, target)
 		if absent != "" {
-			t.Logf("%s is left out: %s", target, absent)
+			absences = append(absences, fmt.Sprintf("%s is left out: %s", target, absent))
 			continue
 		}
 		players = append(players, p)
 	}
+	for _, absence := range absences {
+		t.Log(absence)
+	}
 	if len(players) < 2 {
-		t.Skip("there is no other platform")
+		t.Skipf("of %s none can run here beside this one: %s", words, strings.Join(absences, "; "))
 	}
 	for _, writer := range players {
 		t.Run("from="+writer.target.arch, func(t *testing.T) {
