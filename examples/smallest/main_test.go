@@ -2,11 +2,11 @@ package main
 
 import (
 	"bytes"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"graft/internal/testbuild"
 )
 
 func TestRun(t *testing.T) {
@@ -32,19 +32,11 @@ func TestSize(t *testing.T) {
 		t.Skip("it links a program, the same one that it does without -short")
 	}
 	path := filepath.Join(t.TempDir(), "smallest")
-	args := append([]string{"build", "-ldflags=-s -w", "-o", path}, engineFlags...)
-	cmd := exec.Command("go", append(args, ".")...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	info, err := os.Stat(path)
+	size, err := testbuild.Size(path, "", ".", []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"}, engineFlags)
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := float64(info.Size()) / 1e6
-	t.Logf("%s: %.1f MB", engine, size)
-	if size > most {
+	if t.Logf("%s: %.1f MB", engine, size); size > most {
 		t.Errorf("%.2f MB on %s, more than %v", size, engine, most)
 	}
 }

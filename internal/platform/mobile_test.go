@@ -2,9 +2,10 @@ package platform
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"graft/internal/testbuild"
 )
 
 // mobileMost is what examples/mobile/demo may have for android/arm64 on each engine, in MB of 1,000,000 bytes, stripped; when
@@ -21,21 +22,12 @@ func TestMobileSize(t *testing.T) {
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "demo")
-			args := append([]string{"build", "-ldflags=-s -w", "-o", path}, engine.flags...)
-			cmd := exec.Command("go", append(args, "./examples/mobile/demo")...)
-			cmd.Dir = root
-			cmd.Env = append(os.Environ(), target{"android", "arm64"}.env()...)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
-			info, err := os.Stat(path)
+			size, err := testbuild.Size(path, root, "./examples/mobile/demo", target{"android", "arm64"}.env(), engine.flags)
 			if err != nil {
 				t.Fatal(err)
 			}
-			size := float64(info.Size()) / 1e6
-			t.Logf("%.1f MB", size)
-			if most := mobileMost[engine.name]; size > most {
-				t.Errorf("%.2f MB, more than %v", size, most)
+			if t.Logf("%.1f MB", size); size > mobileMost[engine.name] {
+				t.Errorf("%.2f MB, more than %v", size, mobileMost[engine.name])
 			}
 		})
 	}
