@@ -28,8 +28,8 @@ var reasons = map[string]reason{
 	"point-select-": {"Of 17.8 µs graft takes 1.9, where everything fits into its cache: the rest is SQLite's own code, the binding and `database/sql`, which are the same for files. " +
 		"A page that is not in the cache comes from Badger",
 		profile("point-select-fits")},
-	"scan-165MB": {"SQLite's own code takes 8 µs for a page, on a file as well. Badger takes 4 to find a page, check and copy it, where a read from the page cache of the " +
-		"system takes 2; half of that is read ahead by the other processor",
+	"scan-165MB": {"Most of it is SQLite's own code, on a file as well. Badger takes 3 µs to go to a page, check and copy it, where a read from the page cache of the " +
+		"system takes 2",
 		profile("scan-165MB")},
 	"push-165MB": {"The reference uploads what is compressed already, and a bucket without a limit takes that as fast as memory is copied. A push reads the pages from Badger, for a fifth of its " +
 		"processor time, and compresses them by LZ4, for a third, in 0.8 s. At 1 Gbit/s, below, the line takes longer than that",

@@ -122,7 +122,7 @@ func TestWhatIsNotHereIsNotLookedFor(t *testing.T) {
 	defer r.Close()
 	g.source.offline(t, func() {
 		g.update(t, func(w *Writer) { write(t, w, 300, 310, 7) }) // what is there already
-		r.readPages(10, 20)
+		r.readStretch(t.Context(), &stretch{first: 10, count: 11})
 	})
 	if got := lastPages(t, g); got.Len() != 11 {
 		t.Errorf("the commit has %d pages", got.Len())

@@ -105,7 +105,7 @@ func (r *Reader) pageIn(ctx context.Context, p volume.PageIdx, buf *volume.Page)
 	if r.notesUsed {
 		r.head.used.note(p)
 	}
-	if page := r.ahead.take(p, r); page != nil {
+	if page := r.readAhead(ctx, p, buf); page != nil {
 		r.count(ctx, meter.Local)
 		return page, nil
 	}

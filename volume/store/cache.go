@@ -46,6 +46,19 @@ func newPageCache(size int64) (*pageCache, error) {
 
 func (c *pageCache) get(ref PageRef) (*volume.Page, bool) { return c.pages.GetIfPresent(ref) }
 
+// has tells whether a page is in the cache, which is no use of it.
+func (c *pageCache) has(ref PageRef) bool {
+	_, ok := c.pages.GetEntryQuietly(ref)
+	return ok
+}
+
+// fill keeps a copy of a page while no other has to go for it.
+func (c *pageCache) fill(ref PageRef, page *volume.Page) {
+	if c.room.Load() > 0 {
+		c.put(ref, volume.CopyPage(page[:]))
+	}
+}
+
 // put keeps a page that will be read soon.
 func (c *pageCache) put(ref PageRef, page *volume.Page) {
 	c.room.Add(-1)

@@ -45,8 +45,11 @@ func keyLogOf(v volume.VolumeID) []byte { return append([]byte{spaceLog}, v[:]..
 
 func keySegment(id volume.SegmentID) []byte { return append([]byte{spaceSegment}, id[:]...) }
 
+// pageKeySize is the length of the key of a page, in bytes.
+const pageKeySize = 1 + len(volume.SegmentID{}) + 4
+
 func keyPage(id volume.SegmentID, p volume.PageIdx) []byte {
-	return appendKeyPage(make([]byte, 0, 1+len(id)+4), id, p)
+	return appendKeyPage(make([]byte, 0, pageKeySize), id, p)
 }
 
 func appendKeyPage(b []byte, id volume.SegmentID, p volume.PageIdx) []byte {
@@ -54,6 +57,9 @@ func appendKeyPage(b []byte, id volume.SegmentID, p volume.PageIdx) []byte {
 	b = append(b, id[:]...)
 	return binary.BigEndian.AppendUint32(b, uint32(p))
 }
+
+// keyPagesOf is the prefix of the pages of a Segment.
+func keyPagesOf(id volume.SegmentID) []byte { return append([]byte{spacePage}, id[:]...) }
 
 func keyPin(p Pin) []byte { return append(append([]byte{spacePin}, p.Graft[:]...), p.What...) }
 
@@ -65,7 +71,7 @@ type PageRef struct {
 
 // parseKeyPage reads a key of a page.
 func parseKeyPage(key []byte) (ref PageRef, ok bool) {
-	if len(key) != 1+len(ref.Segment)+4 || key[0] != spacePage {
+	if len(key) != pageKeySize || key[0] != spacePage {
 		return ref, false
 	}
 	copy(ref.Segment[:], key[1:])
