@@ -25,6 +25,8 @@ func TestBadDataSourceNamesSayWhatIsWrong(t *testing.T) {
 		"tag=main tag=other":              {"tag is given 2 times"},
 		"tag=main dir='/x":                {"dir", "does not end"},
 		"main":                            {`"main"`, "key=value"},
+		"tag=main&dir=/x":                 {`"&dir=/x"`, "value of tag", "space"},
+		"tag=main dir=/x,mode=ro":         {`",mode=ro"`, "value of dir"},
 		"file:main?colour=blue":           {`unknown key "colour"`},
 		"file:main?vfs=memdb":             {"memdb"},
 		"file:?dir=/x":                    {"tag is empty"},

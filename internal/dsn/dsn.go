@@ -129,9 +129,26 @@ func parsePairs(name string) (url.Values, error) {
 		} else {
 			value, rest = after, ""
 		}
+		if pair := joinedPair(value); pair != "" && after[0] != '\'' {
+			return nil, fmt.Errorf("graft: data source name: %q in the value of %s: a space goes between two parameters, and a value that has this in it into single quotes", pair, key)
+		}
 		values.Add(key, value)
 	}
 	return values, nil
+}
+
+// joinedPair gives what in a value looks like the next parameter after another
+// separator than a space, or nothing. In a URL it belongs to that.
+func joinedPair(value string) string {
+	before, _, _ := strings.Cut(value, "?")
+	for _, key := range keys {
+		for _, separator := range []string{"&", ";", ","} {
+			if i := strings.Index(before, separator+key+"="); i >= 0 {
+				return before[i:]
+			}
+		}
+	}
+	return ""
 }
 
 // cutQuoted reads the quoted value that s begins with. It must end at a space

@@ -23,6 +23,7 @@ func TestParseReadsBothForms(t *testing.T) {
 		{"tag=main\tdir=C:\\data\nmode=ro", Config{Tag: "main", Dir: `C:\data`, Mode: "ro"}},
 		{"tag='a b' dir='it''s here'", Config{Tag: "a b", Dir: "it's here"}},
 		{"tag='''' dir='''a'''", Config{Tag: "'", Dir: "'a'"}},
+		{"tag='main&dir=x' remote=s3://bucket?a=b&dir=/x", Config{Tag: "main&dir=x", Remote: "s3://bucket?a=b&dir=/x"}},
 		{"tag=o'clock dir=a=b", Config{Tag: "o'clock", Dir: "a=b"}},
 		{"tag=a+b%20c", Config{Tag: "a+b%20c"}},
 		{"tag=m autosync=1m30s mode=rwc _txlock=immediate _timefmt=rfc3339", Config{Tag: "m", AutoSync: 90 * time.Second, Mode: "rwc", TxLock: "immediate", TimeFormat: "rfc3339"}},
