@@ -6,10 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"graft/objstore"
@@ -148,60 +146,6 @@ func (r *Remote) upload(ctx context.Context, id volume.SegmentID, plan snapshot.
 		return err
 	})
 	return seg, index, err
-}
-
-// writeSegment writes the pages of a rollup as a Segment to w. Pages are read from
-// the store while those before them are compressed; wrote is called with how many
-// are written.
-func (r *Remote) writeSegment(w io.Writer, id volume.SegmentID, plan snapshot.Rollup, wrote func(pages int)) (*volume.SegmentWriter, volume.Segment, error) {
-	sw := volume.NewSegmentWriter(w, id)
-	sw.LimitIndex(r.maxIndex)
-	done := make(chan struct{})
-	pages := make(chan []volume.PageEntry, 4)
-	var reading sync.WaitGroup
-	var readErr error // until pages is closed
-	reading.Go(func() {
-		defer close(pages)
-		readErr = r.readPages(plan, pages, done)
-	})
-	defer reading.Wait()
-	defer close(done)
-	n := 0
-	for entries := range pages {
-		for _, e := range entries {
-			if err := sw.Add(e.Idx, e.Page); err != nil {
-				return nil, volume.Segment{}, err
-			}
-		}
-		n += len(entries)
-		wrote(n)
-	}
-	if readErr != nil {
-		return nil, volume.Segment{}, readErr
-	}
-	seg, err := sw.Close()
-	return sw, seg, err
-}
-
-// readPages sends the pages of a rollup in ascending order, some at a time, until
-// done is closed.
-func (r *Remote) readPages(plan snapshot.Rollup, pages chan<- []volume.PageEntry, done <-chan struct{}) error {
-	for refs := range slices.Chunk(pageRefs(plan), 16*volume.FramePages) {
-		entries := make([]volume.PageEntry, len(refs))
-		for i, ref := range refs {
-			page, err := r.store.Page(plan.Sources[ref.source].Segment, ref.idx)
-			if err != nil {
-				return fmt.Errorf("read page %d to push: %w", ref.idx, err)
-			}
-			entries[i] = volume.PageEntry{Idx: ref.idx, Page: page}
-		}
-		select {
-		case pages <- entries:
-		case <-done:
-			return nil
-		}
-	}
-	return nil
 }
 
 // uploads gives the keys of the objects that were uploaded for c alone.

@@ -42,12 +42,12 @@ func sealOf(id SegmentID, padded []byte) [sealSize]byte {
 	return [sealSize]byte(h.Sum(nil))
 }
 
-// sealed gives the frame of Segment id with a block.
-func sealed(id SegmentID, block []byte) []byte {
-	zeros := frameUnit - (len(block)+1+sealSize)%frameUnit
-	b := append(block, make([]byte, zeros%frameUnit)...)
-	b = append(b, byte(zeros%frameUnit))
-	s := sealOf(id, b)
+// appendSealed appends the frame of Segment id whose block is b from at on.
+func appendSealed(id SegmentID, b []byte, at int) []byte {
+	zeros := (frameUnit - (len(b)-at+1+sealSize)%frameUnit) % frameUnit
+	b = append(b, make([]byte, zeros)...)
+	b = append(b, byte(zeros))
+	s := sealOf(id, b[at:])
 	return append(b, s[:]...)
 }
 
@@ -161,21 +161,28 @@ type PageEntry struct {
 // maxFrameLength is the most bytes that a frame takes, with its seal.
 var maxFrameLength = uint32(lz4.CompressBlockBound(maxFrameSize)+sealSize+frameUnit) / frameUnit * frameUnit
 
-// encodeBlock compresses 1 to maxFramePages entries of ascending index.
-func encodeBlock(c *lz4.Compressor, entries []PageEntry) ([]byte, error) {
-	raw := make([]byte, 0, len(entries)*frameEntrySize)
-	for _, e := range entries {
-		raw = binary.LittleEndian.AppendUint32(raw, uint32(e.Idx))
+// blockEncoder compresses pages. It is not safe for concurrent use.
+type blockEncoder struct {
+	lz  lz4.Compressor
+	raw []byte // used again
+}
+
+// append appends 1 to maxFramePages entries of ascending index to b, compressed.
+func (e *blockEncoder) append(b []byte, entries []PageEntry) ([]byte, error) {
+	e.raw = e.raw[:0]
+	for _, entry := range entries {
+		e.raw = binary.LittleEndian.AppendUint32(e.raw, uint32(entry.Idx))
 	}
-	for _, e := range entries {
-		raw = append(raw, e.Page[:]...)
+	for _, entry := range entries {
+		e.raw = append(e.raw, entry.Page[:]...)
 	}
-	b := make([]byte, lz4.CompressBlockBound(len(raw)))
-	n, err := c.CompressBlock(raw, b)
+	at, bound := len(b), lz4.CompressBlockBound(len(e.raw))
+	b = slices.Grow(b, bound)
+	n, err := e.lz.CompressBlock(e.raw, b[at:at+bound])
 	if err != nil {
-		return nil, fmt.Errorf("compress frame: %w", err)
+		return b, fmt.Errorf("compress frame: %w", err)
 	}
-	return b[:n], nil
+	return b[:at+n], nil
 }
 
 // DecodeFrame verifies the bytes of frame f of Segment s and gives its pages,

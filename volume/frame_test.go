@@ -45,7 +45,7 @@ func lz4Block(tb rapid.TB, raw []byte) []byte {
 
 // framed gives a block as a frame, and the Frame that names it.
 func framed(block []byte, first, last PageIdx) (Frame, []byte) {
-	b := sealed(someSegment, slices.Clone(block))
+	b := appendSealed(someSegment, slices.Clone(block), 0)
 	return Frame{Offset: 8, Length: int64(len(b)), First: first, Last: last}, b
 }
 
@@ -112,7 +112,7 @@ func TestDecodeFrameRefusesWhatTheSegmentDoesNotHold(t *testing.T) {
 func TestFramesAreOfWholeUnits(t *testing.T) {
 	for n := range 3 * frameUnit {
 		want := []byte(strings.Repeat("x", n))
-		b := sealed(someSegment, slices.Clone(want))
+		b := appendSealed(someSegment, slices.Clone(want), 0)
 		got, err := unsealed(someSegment, b)
 		if err != nil || !slices.Equal(got, want) || len(b)%frameUnit != 0 || len(b) < n+1+sealSize || len(b) > n+sealSize+frameUnit {
 			t.Fatalf("a block of %d bytes in a frame of %d gives %d, %v", n, len(b), len(got), err)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 
-	"github.com/pierrec/lz4/v4"
 	"google.golang.org/protobuf/proto"
 
 	"graft/internal/graftpb"
@@ -34,15 +34,57 @@ const segmentHeaderSize = 8
 // commit itself.
 const MaxInlineIndex = 32 << 10
 
+// FrameEncoder encodes pages as frames of one Segment. It is not safe for concurrent
+// use, but several encoders may encode parts of a Segment at once.
+type FrameEncoder struct {
+	id     SegmentID
+	blocks blockEncoder
+}
+
+// NewFrameEncoder gives an encoder of frames of Segment id.
+func NewFrameEncoder(id SegmentID) *FrameEncoder { return &FrameEncoder{id: id} }
+
+// Part is pages of a Segment that are encoded. The zero value has none.
+type Part struct {
+	pages  []PageIdx
+	frames []partFrame
+	bytes  []byte
+}
+
+type partFrame struct {
+	length int
+	last   PageIdx
+}
+
+// Encode makes part the given pages, in the memory that part has. It does not keep
+// them. Their indexes ascend.
+func (e *FrameEncoder) Encode(part *Part, pages []PageEntry) error {
+	part.pages, part.frames, part.bytes = part.pages[:0], part.frames[:0], part.bytes[:0]
+	for frame := range slices.Chunk(pages, FramePages) {
+		for _, entry := range frame {
+			part.pages = append(part.pages, entry.Idx)
+		}
+		at := len(part.bytes)
+		b, err := e.blocks.append(part.bytes, frame)
+		if err != nil {
+			return err
+		}
+		part.bytes = appendSealed(e.id, b, at)
+		part.frames = append(part.frames, partFrame{len(part.bytes) - at, frame[len(frame)-1].Idx})
+	}
+	return nil
+}
+
 // SegmentWriter writes the object of a Segment as its pages come. It holds one
 // frame in memory, and the frame index. It is not safe for concurrent use.
 type SegmentWriter struct {
-	w     io.Writer
-	lz    lz4.Compressor
-	seg   Segment
-	next  []PageEntry // of the frame to come
-	seals hash.Hash   // of the frames so far
-	off   int64
+	w       io.Writer
+	encoder *FrameEncoder
+	part    Part
+	seg     Segment
+	next    []PageEntry // of the frame to come
+	seals   hash.Hash   // of the frames so far
+	off     int64
 
 	maxIndex int
 	index    FrameIndex // of the whole Segment, once it is closed
@@ -50,7 +92,10 @@ type SegmentWriter struct {
 
 // NewSegmentWriter writes the object of Segment id to w.
 func NewSegmentWriter(w io.Writer, id SegmentID) *SegmentWriter {
-	return &SegmentWriter{w: w, maxIndex: MaxInlineIndex, seg: Segment{ID: id}, next: make([]PageEntry, 0, FramePages), seals: sha256.New()}
+	return &SegmentWriter{
+		w: w, encoder: NewFrameEncoder(id), maxIndex: MaxInlineIndex,
+		seg: Segment{ID: id}, next: make([]PageEntry, 0, FramePages), seals: sha256.New(),
+	}
 }
 
 // LimitIndex sets another MaxInlineIndex, for tests of footers: they would take some
@@ -61,15 +106,52 @@ func (sw *SegmentWriter) LimitIndex(bytes int) { sw.maxIndex = bytes }
 // read before Add returns or during a later call, and must not change until
 // Close.
 func (sw *SegmentWriter) Add(idx PageIdx, page *Page) error {
-	if idx <= sw.seg.Pages.Max() {
-		return fmt.Errorf("graft: page %d comes after page %d in segment %s", idx, sw.seg.Pages.Max(), sw.seg.ID)
+	last := sw.seg.Pages.Max()
+	if n := len(sw.next); n > 0 {
+		last = sw.next[n-1].Idx
 	}
-	sw.seg.Pages.Add(idx)
+	if idx <= last {
+		return sw.outOfOrder(idx, last)
+	}
 	sw.next = append(sw.next, PageEntry{idx, page})
 	if len(sw.next) == FramePages {
 		return sw.flush()
 	}
 	return nil
+}
+
+// AddPart appends pages that are encoded as frames of the Segment, which it does not
+// keep. Their indexes must be above all before them.
+func (sw *SegmentWriter) AddPart(part *Part) error {
+	if len(sw.next) > 0 {
+		return fmt.Errorf("graft: a part comes after half a frame of segment %s", sw.seg.ID)
+	}
+	last := sw.seg.Pages.Max()
+	for _, p := range part.pages {
+		if p <= last {
+			return sw.outOfOrder(p, last)
+		}
+		last = p
+	}
+	if sw.off == 0 {
+		if err := sw.write([]byte{magic[0], magic[1], magic[2], magic[3], 'D', formatVersion, 0, 0}); err != nil {
+			return err
+		}
+	}
+	for _, p := range part.pages {
+		sw.seg.Pages.Add(p)
+	}
+	end := 0
+	for _, f := range part.frames {
+		end += f.length
+		sw.seals.Write(part.bytes[end-sealSize : end])
+		sw.seg.Frames.add(int64(f.length), f.last)
+	}
+	return sw.write(part.bytes)
+}
+
+func (sw *SegmentWriter) outOfOrder(p, last PageIdx) error {
+	return fmt.Errorf("graft: page %d comes after page %d in segment %s", p, last, sw.seg.ID)
 }
 
 // Close writes what is left and gives what a commit says of the Segment. It
@@ -100,23 +182,11 @@ func (sw *SegmentWriter) Close() (Segment, error) {
 func (sw *SegmentWriter) Index() FrameIndex { return sw.index }
 
 func (sw *SegmentWriter) flush() error {
-	if sw.off == 0 {
-		if err := sw.write([]byte{magic[0], magic[1], magic[2], magic[3], 'D', formatVersion, 0, 0}); err != nil {
-			return err
-		}
-	}
-	if len(sw.next) == 0 {
-		return nil
-	}
-	b, err := encodeBlock(&sw.lz, sw.next)
-	if err != nil {
+	if err := sw.encoder.Encode(&sw.part, sw.next); err != nil {
 		return err
 	}
-	b = sealed(sw.seg.ID, b)
-	sw.seals.Write(b[len(b)-sealSize:])
-	sw.seg.Frames.add(int64(len(b)), sw.next[len(sw.next)-1].Idx)
 	sw.next = sw.next[:0]
-	return sw.write(b)
+	return sw.AddPart(&sw.part)
 }
 
 func (sw *SegmentWriter) write(b []byte) error {

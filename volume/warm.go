@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/pierrec/lz4/v4"
-
 	"graft/internal/graftpb"
 )
 
@@ -71,9 +69,9 @@ type WarmSet struct {
 // WarmBuilder collects a warm set of bounded size. It is not safe for concurrent
 // use.
 type WarmBuilder struct {
-	set  WarmSet
-	room int // bytes that are left, about
-	lz   lz4.Compressor
+	set    WarmSet
+	room   int // bytes that are left, about
+	blocks blockEncoder
 }
 
 // NewWarmBuilder begins a warm set whose object has about budget bytes at most.
@@ -84,7 +82,7 @@ func NewWarmBuilder(v VolumeID, l LSN, budget int64) *WarmBuilder {
 // Add adds a page, and the record of the page index that leads to it unless that is
 // nil, if there is room for both. Each is added once.
 func (w *WarmBuilder) Add(p BundledPage, object []byte) bool {
-	frame, err := encodeBlock(&w.lz, []PageEntry{p.PageEntry})
+	frame, err := w.blocks.append(nil, []PageEntry{p.PageEntry})
 	size := len(frame) + gidSize + 4
 	if object != nil {
 		size += len(object) + 4
@@ -125,7 +123,7 @@ func EncodeWarm(s *WarmSet) (WarmKey, []byte, error) {
 		m.ObjectLength = append(m.ObjectLength, uint32(len(o)))
 		m.Objects = append(m.Objects, o...)
 	}
-	var lz lz4.Compressor
+	var blocks blockEncoder
 	segments := make(map[SegmentID]uint32)
 	for part := range slices.Chunk(s.Pages, maxFramePages) {
 		entries := make([]PageEntry, len(part))
@@ -139,7 +137,7 @@ func EncodeWarm(s *WarmSet) (WarmKey, []byte, error) {
 			}
 			m.PageSegment = append(m.PageSegment, n)
 		}
-		frame, err := encodeBlock(&lz, entries)
+		frame, err := blocks.append(nil, entries)
 		if err != nil {
 			return WarmKey{}, nil, err
 		}
