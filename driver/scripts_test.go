@@ -142,34 +142,41 @@ func TestScriptsLikeAFile(t *testing.T) {
 	holder.want("SELECT 1", "1")
 	for name, script := range scripts {
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(files, name)
-			g := newPlayer(t, uriOf(dir, name), uriOf(dir, name+" other"))
-			f := newPlayer(t, plainURI(path), plainURI(path+" other"))
-			const begin = "PRAGMA synchronous = off; PRAGMA page_size = 4096; ATTACH OTHER AS o"
-			together(t, g, f, begin)
-			var g2, f2 *player
-			if strings.Contains(script, "2: ") { // then a file has to be in WAL mode: there too readers keep no writer out
-				f.sql("PRAGMA main.journal_mode = wal; PRAGMA o.journal_mode = wal")
-				g2, f2 = newPlayer(t, uriOf(dir, name), g.other), newPlayer(t, plainURI(path), f.other)
-				together(t, g2, f2, begin)
-			}
-			for line := range strings.Lines(script + "\nPRAGMA main.integrity_check; PRAGMA o.integrity_check; PRAGMA foreign_key_check") {
-				line = strings.TrimSpace(line)
-				if second, ok := strings.CutPrefix(line, "2: "); ok {
-					together(t, g2, f2, second)
-				} else {
-					together(t, g, f, line)
-				}
-			}
-			if f2 != nil {
-				g2.conn.Close()
-				t.Log(f2.conn.Close(), f.sql("PRAGMA main.journal_mode = delete; PRAGMA o.journal_mode = delete"))
-			}
-			for schema, file := range map[string]string{"main": path, "o": path + " other"} {
-				samePages(t, g, schema, file)
-			}
+			likeAFile(t, dir, filepath.Join(files, name), name, script)
 		})
 	}
+}
+
+// likeAFile plays a script on the tag of that name and on a file.
+func likeAFile(t *testing.T, dir, path, tag, script string) {
+	t.Helper()
+	g := newPlayer(t, uriOf(dir, tag), uriOf(dir, tag+" other"))
+	f := newPlayer(t, plainURI(path), plainURI(path+" other"))
+	const begin = "PRAGMA synchronous = off; PRAGMA page_size = 4096; ATTACH OTHER AS o"
+	together(t, g, f, begin)
+	var g2, f2 *player
+	if strings.Contains(script, "2: ") { // then a file has to be in WAL mode: there too readers keep no writer out
+		f.sql("PRAGMA main.journal_mode = wal; PRAGMA o.journal_mode = wal")
+		g2, f2 = newPlayer(t, uriOf(dir, tag), g.other), newPlayer(t, plainURI(path), f.other)
+		together(t, g2, f2, begin)
+	}
+	for line := range strings.Lines(script + "\nPRAGMA main.integrity_check; PRAGMA o.integrity_check; PRAGMA foreign_key_check") {
+		line = strings.TrimSpace(line)
+		if second, ok := strings.CutPrefix(line, "2: "); ok {
+			together(t, g2, f2, second)
+		} else {
+			together(t, g, f, line)
+		}
+	}
+	if f2 != nil {
+		g2.conn.Close()
+		t.Log(f2.conn.Close(), f.sql("PRAGMA main.journal_mode = delete; PRAGMA o.journal_mode = delete"))
+	}
+	for schema, file := range map[string]string{"main": path, "o": path + " other"} {
+		samePages(t, g, schema, file)
+	}
+	g.conn.Close()
+	f.conn.Close()
 }
 
 // together plays a line on graft and on a file.
@@ -192,7 +199,7 @@ func samePages(t *testing.T, g *player, schema, file string) {
 	if len(want) == 0 {
 		return
 	}
-	exported := file + ".graft"
+	exported := filepath.Join(t.TempDir(), "exported")
 	if err := g.conn.Exec("PRAGMA " + schema + ".graft_export = " + quote(exported)); err != nil {
 		t.Fatal(err)
 	}
