@@ -138,3 +138,63 @@ func TestABackupOfAnOpenTransaction(t *testing.T) {
 	to.want(counted, wholeCount)
 	to.want("SELECT i FROM n", "1000")
 }
+
+// TestABackupInSmallStepsLikeAFile copies tags and files into each other, while the same
+// connection and others commit: all take the same steps, begin anew when another one has
+// committed, and end with one Snapshot. A push does not count: it changes no content.
+func TestABackupInSmallStepsLikeAFile(t *testing.T) {
+	dir, files := testdir.InMemory(t), testdir.InMemory(t)
+	open(t, "tag=none dir='%s' remote='mem://%s'", dir, t.Name()).want("SELECT 1", "1") // the directory stays open
+	uris := map[string]func(name string) string{
+		"tag":  func(name string) string { return uriOf(dir, name) },
+		"file": func(name string) string { return plainURI(filepath.Join(files, name)) },
+	}
+	took := make(map[string]string)
+	for source, sourceURI := range uris {
+		for target, targetURI := range uris {
+			kind := source + " to " + target
+			from, to := sourceURI(kind+" from"), targetURI(kind+" to")
+			own, other := newPlayer(t, from, "OTHER"), newPlayer(t, from, "OTHER")
+			own.sql("PRAGMA page_size = 4096; PRAGMA journal_mode = wal; PRAGMA cache_size = 3; PRAGMA synchronous = off;" +
+				"CREATE TABLE t(a INTEGER PRIMARY KEY, b, c); CREATE INDEX i ON t(c); CREATE TABLE n(i); INSERT INTO n VALUES (1000);" +
+				"WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 2000) INSERT INTO t SELECT i, 1000, printf('%.100c', 'x') FROM n")
+			const count = "BEGIN; UPDATE n SET i = i + 1; UPDATE t SET b = b + 1; COMMIT"
+			b, err := own.conn.BackupInit("main", to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var steps []string
+			for done, i := false, 0; !done; i++ {
+				if done, err = b.Step(9); err != nil || i > 100 {
+					t.Fatalf("%s: step %d: %v", kind, i, err)
+				}
+				steps = append(steps, fmt.Sprint(b.Remaining(), "/", b.PageCount()))
+				switch i {
+				case 2, 10:
+					steps = append(steps, other.sql(count)...)
+				case 5, 14:
+					steps = append(steps, own.sql(count)...)
+				case 7:
+					if source == "tag" {
+						wantError(t, errors.New(strings.Join(other.sql("PRAGMA graft_push"), " ")), "Pushed", "no error")
+					}
+				case 12:
+					steps = append(steps, other.sql("BEGIN IMMEDIATE; UPDATE n SET i = 0; ROLLBACK")...)
+				}
+			}
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := strings.Join(newPlayer(t, to, "OTHER").sql(counted+"; SELECT i FROM n"), " "), `"`+wholeCount+`" no error "1004" no error`; got != want {
+				t.Errorf("%s: the copy has %s, want %s", kind, got, want)
+			}
+			took[kind] = strings.Join(steps, " ")
+		}
+	}
+	t.Log(took["file to file"])
+	for kind, steps := range took {
+		if steps != took["file to file"] {
+			t.Errorf("%s takes the steps %s,\nfile to file %s", kind, steps, took["file to file"])
+		}
+	}
+}
