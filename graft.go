@@ -66,7 +66,8 @@ type directory struct {
 }
 
 // Open opens the data directory at path, which it makes if need be. It does not
-// reach for the bucket. Another process that holds the directory is ErrInUse;
+// reach for the bucket. Another process that holds the directory is ErrInUse, as is
+// this one when its last DB could not be closed: the error says to restart it;
 // another DB of this process with other Options is an error that names the
 // option.
 func Open(ctx context.Context, path string, opts *Options) (*DB, error) {

@@ -45,8 +45,7 @@ func badgerOptions(dir string, size int64) badger.Options {
 	return o
 }
 
-// dirLockError is how Badger says that it has the directory open, as one has that
-// was stuck when its store was closed: the process must begin anew.
+// dirLockError is how Badger says that it has the directory open.
 const dirLockError = "Cannot acquire directory lock"
 
 // openError says what a failure of badger.Open means: its errors lose their
@@ -206,11 +205,11 @@ func (l badgerLogger) say(level slog.Level, format string, args []any) string {
 func (l badgerLogger) hear(level slog.Level, format string, args []any) {
 	text := l.say(level, format, args)
 	begins := func(prefix string) bool { return strings.Contains(text, prefix) }
-	if slices.ContainsFunc(stuck, begins) {
-		l.poison.stuck.Store(true)
-	}
 	if slices.ContainsFunc(fatal, begins) {
 		l.poison.set(errors.New("badger: " + text))
+	}
+	if slices.ContainsFunc(stuck, begins) {
+		l.poison.stuck.Store(true)
 	}
 	if begins(failedSync) {
 		l.poison.holdWriter()

@@ -12,12 +12,14 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// ErrInUse is returned by Open when another process holds the data directory.
+// ErrInUse is returned by Open when another process holds the data directory, or this
+// one does because it could not close the store.
 var ErrInUse = errors.New("graft: data directory is in use")
 
 // dirLock is the hold of this process on a data directory: a lock of the
 // operating system on the file LOCK, which ends with the process. The file
-// LOCK.pid beside it names the holder, for the message of who comes second.
+// LOCK.pid beside it names the holder, for the message of who comes second, and why
+// it cannot give the directory free, if that is so.
 type dirLock struct {
 	lock    *flock.Flock
 	pidPath string
@@ -42,13 +44,31 @@ func lockDir(dir string) (_ *dirLock, err error) {
 }
 
 func inUseError(dir, pidPath string) error {
-	holder := "another process"
+	holder, advice := "another process", "set dir= or GRAFT_DIR to another one"
 	if b, err := os.ReadFile(pidPath); err == nil {
-		if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+		text, cause, kept := strings.Cut(strings.TrimSpace(string(b)), "\n")
+		if pid, err := strconv.Atoi(text); err == nil {
 			holder = fmt.Sprintf("process %d", pid)
+			if kept {
+				holder += fmt.Sprintf(", which cannot close its local store since that failed (%s)", cause)
+				advice = "end that process"
+				if pid == os.Getpid() {
+					advice = "restart this process"
+				}
+			}
 		}
 	}
-	return fmt.Errorf("%w: %s is held by %s; set dir= or GRAFT_DIR to another one", ErrInUse, dir, holder)
+	return fmt.Errorf("%w: %s is held by %s; %s", ErrInUse, dir, holder, advice)
+}
+
+// keep has this process hold the directory until it ends, because of cause. Whatever
+// still has its files open must hold l.
+func (l *dirLock) keep(cause error) error {
+	text := strings.ReplaceAll(cause.Error(), "\n", " ")
+	if err := os.WriteFile(l.pidPath, fmt.Appendf(nil, "%d\n%s", os.Getpid(), text), 0o666); err != nil {
+		return fmt.Errorf("keep data directory: %w", err)
+	}
+	return nil
 }
 
 func (l *dirLock) release() error {

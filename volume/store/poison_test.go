@@ -3,10 +3,13 @@ package store
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dgraph-io/badger/v4"
 
 	"graft/volume"
 	"graft/volume/store/journal"
@@ -123,7 +126,7 @@ func TestStuckBadgerIsLeftAlone(t *testing.T) {
 		}
 		db := dbOf(w.s)
 		wantPoisoned(t, "close", w.s.Close(), cause)
-		must(t, db.Close()) // as the end of the process does
+		must(t, errors.Join(db.Close(), w.s.lock.release())) // as the end of the process does
 		w.s = open(t, w.s.Dir())
 		w.wantState(t)
 	})
@@ -151,22 +154,47 @@ func badgerReads(s *Store, c content) map[string]func() error {
 	return reads
 }
 
-// TestStuckBadgerIsNoCorruption opens the directory again in the process in
-// which Badger was left alone, and so still holds its folder.
-func TestStuckBadgerIsNoCorruption(t *testing.T) {
+// TestStuckBadgerKeepsItsDirectory opens the directory again while Badger is left alone,
+// in the same process and in another one: nothing looks at its files, and who comes is
+// told which process has to end.
+func TestStuckBadgerKeepsItsDirectory(t *testing.T) {
 	w := openPoisonable(t)
 	cause := sayings[len(sayings)-1].say(w.s)
 	db := dbOf(w.s)
+	empty := filepath.Join(w.s.badgerDir(), "00099.mem") // as Badger is about to begin it
+	must(t, os.WriteFile(empty, nil, 0o666))
 	wantPoisoned(t, "close", w.s.Close(), cause)
-	if s, err := Open(w.s.Dir(), Options{}); err == nil {
-		t.Error("Badger's folder was opened twice")
-		closeStore(t, s)
-	} else if errors.Is(err, volume.ErrCorrupt) {
-		t.Errorf("a sound directory: %v", err)
+	wantKept(t, w.s, cause)
+	if said := startHolder(t, w.s.Dir()).said; !strings.Contains(said, cause) || !strings.Contains(said, "end that process") {
+		t.Errorf("another process says %q", said)
 	}
-	must(t, db.Close())
+	if _, err := os.Stat(empty); err != nil {
+		t.Errorf("a file of Badger that is open: %v", err)
+	}
+	if _, err := badger.Open(badgerOptions(w.s.badgerDir(), 0)); err == nil || errors.Is(openError(err), volume.ErrCorrupt) {
+		t.Errorf("Badger itself is opened twice: %v", err)
+	}
+	must(t, errors.Join(os.Remove(empty), db.Close(), w.s.lock.release())) // as the end of the process does
 	w.s = open(t, w.s.Dir())
 	w.wantState(t)
+}
+
+// wantKept wants the directory of s, which is closed, not to be opened again.
+func wantKept(t *testing.T, s *Store, cause string) {
+	t.Helper()
+	again, err := Open(s.Dir(), Options{})
+	if err == nil {
+		closeStore(t, again)
+	}
+	if !errors.Is(err, ErrInUse) {
+		t.Errorf("open: %v", err)
+		return
+	}
+	for _, text := range []string{cause, "restart this process", fmt.Sprintf("process %d,", os.Getpid())} {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("open: %q does not say %q", err, text)
+		}
+	}
 }
 
 func TestOtherSayingsOfBadgerDoNotPoison(t *testing.T) {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -246,6 +247,7 @@ func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
 	checkPages(t, s, kept, want)
 	wantPoisoned(t, "apply", s.Apply(Change{DeleteTags: []string{"tag"}}), errPlanted.Error())
 	wantPoisoned(t, "close", s.Close(), errPlanted.Error())
+	wantKept(t, s, errPlanted.Error())
 
 	after := testdir.InMemory(t) // what the process leaves
 	must(t, testdir.Copy(after, s.Dir()))
@@ -259,7 +261,7 @@ func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
 	checkPages(t, again, kept, want)
 
 	close(f.failed.goOn)
-	must(t, dbOf(s).Close()) // as the end of the process does
+	must(t, errors.Join(dbOf(s).Close(), s.lock.release())) // as the end of the process does
 }
 
 // TestFilesOfTheValueLogAreBounded has the size that a file of the value log may have

@@ -32,7 +32,8 @@ var (
 
 	// ErrPoisoned is returned by what would write after a sync has failed:
 	// nobody knows what is on disk. It holds until the store is opened again,
-	// which finds out. Reads go on.
+	// which finds out. Reads go on. When Badger cannot be closed either, the
+	// process must end before: until then Open is ErrInUse, and says so.
 	ErrPoisoned = errors.New("graft: store is poisoned until it is opened again")
 )
 
@@ -237,7 +238,11 @@ func (s *Store) closeParts() error {
 	s.reads.drop()
 	if s.badger.made != nil {
 		<-s.badger.made
-		if s.badger.db != nil && !s.poison.stuck.Load() && !s.poison.held.Load() {
+		if s.badger.db != nil && (s.poison.stuck.Load() || s.poison.held.Load()) {
+			// It goes on compacting, and has its Logger, which has s.
+			return errors.Join(append(errs, s.lock.keep(s.poison.first()))...)
+		}
+		if s.badger.db != nil {
 			errs = append(errs, s.badger.db.Close())
 		}
 	}
@@ -263,14 +268,20 @@ func (p *poison) set(cause error) {
 	}
 }
 
-// err is nil, or ErrPoisoned with its cause.
-func (p *poison) err() error {
+// first is the first cause, or nil.
+func (p *poison) first() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cause == nil {
+	return p.cause
+}
+
+// err is nil, or ErrPoisoned with its cause.
+func (p *poison) err() error {
+	cause := p.first()
+	if cause == nil {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", ErrPoisoned, p.cause)
+	return fmt.Errorf("%w: %w", ErrPoisoned, cause)
 }
 
 func corruptf(format string, args ...any) error {
