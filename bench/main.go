@@ -47,7 +47,7 @@ type workload struct {
 
 // workloads are all of them, in the order in which they run.
 func workloads() []workload {
-	return slices.Concat(localWorkloads(), processWorkloads(), sharingWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), rewriteWorkloads(), spaceWorkloads(),
+	return slices.Concat(localWorkloads(), processWorkloads(), sharingWorkloads(), historyWorkloads(), openWorkloads(), transactionWorkloads(), rewriteWorkloads(), spaceWorkloads(), reclaimWorkloads(),
 		remoteWorkloads(), coldWorkloads(), warmWorkloads(), remoteComparisons(), growthWorkloads())
 }
 

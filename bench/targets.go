@@ -8,6 +8,7 @@ func targets() map[string]target {
 		"lookup-history": lookupTarget, "open": openTarget, "open-memory": openMemoryTarget,
 		"transaction-2GB-memory": transactionTarget, "transaction-2GB-overwrite-memory": transactionTarget,
 		"space": spaceTarget, "space-deleted": deletedTarget,
+		"space-commits": reclaimMedianTarget, "space-commits-longest": reclaimLongestTarget,
 		"first-page-1": firstPageTarget, "first-page-1000": firstPageTarget, "first-page": firstPageTarget, "first-page-same": sameTarget,
 		"push-one-row": pushTarget, "push-one-row-time": pushTimeTarget, "pull-1000": pullTarget, "idle": idleTarget, "idle-list": idleListTarget,
 	}
