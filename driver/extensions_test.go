@@ -106,12 +106,12 @@ var extensionScripts = map[string][2]string{
 		DROP TABLE ext; DROP TABLE less; VACUUM`},
 	"boxes": {`PRAGMA cache_size = 5
 		CREATE VIRTUAL TABLE r USING rtree(id, x0, x1, y0, y1, +name TEXT); CREATE VIRTUAL TABLE o.i USING rtree_i32(id, x0, x1)
-		WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 700) INSERT INTO r SELECT i, i * 7919 % 1000, i * 7919 % 1000 + i % 17, i * 104729 % 1000, i * 104729 % 1000 + i % 5, 'box' || i FROM n
-		INSERT INTO i SELECT id, x0, x1 FROM r WHERE id < 400
+		WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 500) INSERT INTO r SELECT i, i * 7919 % 1000, i * 7919 % 1000 + i % 17, i * 104729 % 1000, i * 104729 % 1000 + i % 5, 'box' || i FROM n
+		INSERT INTO i SELECT id, x0, x1 FROM r WHERE id < 300
 		SELECT count(*), sum(id) FROM r WHERE x0 < 300 AND x1 > 200 AND y0 > 500; SELECT rtreecheck('r'), rtreecheck('o', 'i')
 		BEGIN; DELETE FROM r WHERE id % 2; DELETE FROM i WHERE x0 > 500; SELECT rtreecheck('r'), count(*) FROM r; ROLLBACK
 		SELECT rtreecheck('r'), rtreecheck('o', 'i'), count(*) FROM r
-		SAVEPOINT a; DELETE FROM r WHERE id > 500; SAVEPOINT b; UPDATE r SET x1 = x1 + 500, name = 'moved' WHERE id < 300; DELETE FROM i; SELECT rtreecheck('r'); ROLLBACK TO b
+		SAVEPOINT a; DELETE FROM r WHERE id > 400; SAVEPOINT b; UPDATE r SET x1 = x1 + 500, name = 'moved' WHERE id < 300; DELETE FROM i; SELECT rtreecheck('r'); ROLLBACK TO b
 		SELECT count(*), rtreecheck('r') FROM r; SELECT count(*) FROM r WHERE name = 'moved'; RELEASE a
 		INSERT INTO r VALUES (1, 0, 1, 0, 1, 'taken')
 		INSERT INTO r VALUES (3000, 5, 1, 0, 1, 'wrong way')

@@ -56,6 +56,10 @@ type file struct {
 	// reversing is set while SQLite rolls a published transaction back.
 	reversing bool
 
+	// unpublished is set from a publish that failed for good to the end of the
+	// transaction: SQLite rolls it back.
+	unpublished bool
+
 	// undone is what the transaction stood on, from its publishing to the end of
 	// COMMIT: until then another database of it may fail, and SQLite roll back.
 	undone *graft.Reader

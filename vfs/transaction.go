@@ -130,7 +130,7 @@ func (f *file) Unlock(level sqlite3vfs.LockLevel) error {
 	if level < sqlite3vfs.LOCK_RESERVED && f.writer != nil {
 		f.writer.Discard()
 		f.forgetUndone()
-		f.writer, f.reversing = nil, false
+		f.writer, f.reversing, f.unpublished = nil, false, false
 	}
 	if level == sqlite3vfs.LOCK_NONE && f.reader != nil {
 		if f.foresees {
@@ -151,12 +151,16 @@ func (f *file) CheckReservedLock() (bool, error) { return f.graft.Busy(), nil }
 
 // SyncSuper publishes the transaction: SQLite calls it in COMMIT, where it still
 // handles an error. It comes too after a rollback that had to write, with
-// content that did not change; then there is no commit.
+// content that did not change; then there is no commit. A rollback of what could
+// not be published is not looked at: it may have cut the file first, and then
+// writes the same pages again.
 func (f *file) SyncSuper(string) error {
-	if f.writer == nil || !f.writer.Dirty() {
+	if f.writer == nil || !f.writer.Dirty() || f.unpublished {
 		return nil
 	}
-	return f.fail(f.publish(), sqlite3.IOERR_FSYNC)
+	err := f.publish()
+	f.unpublished = err != nil && !errors.Is(err, graft.ErrBusy) // which lets COMMIT be tried again
+	return f.fail(err, sqlite3.IOERR_FSYNC)
 }
 
 func (f *file) publish() (err error) {
