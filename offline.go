@@ -8,3 +8,9 @@ import "context"
 func (g *Graft) Offline(ctx context.Context, roots ...PageIdx) (Offline, error) {
 	return g.dir.remote.Offline(ctx, g.head.Load(), roots)
 }
+
+// PagesOffline tells how many of some pages of the newest Snapshot are missing here, and
+// how many bytes it takes to fetch these. It makes no request.
+func (g *Graft) PagesOffline(ctx context.Context, pages []PageIdx) (Coverage, error) {
+	return g.dir.remote.PagesOffline(ctx, g.head.Load(), pages)
+}

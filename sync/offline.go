@@ -70,6 +70,23 @@ func (r *Remote) Offline(ctx context.Context, h *snapshot.Head, roots []volume.P
 	return got, nil
 }
 
+// PagesOffline tells how many of some pages of the newest Snapshot of h's Graft are
+// missing here, and how many bytes it takes to fetch these. It makes no request.
+func (r *Remote) PagesOffline(ctx context.Context, h *snapshot.Head, pages []volume.PageIdx) (Coverage, error) {
+	_, pinned := h.Pin()
+	defer pinned.Close()
+	w, err := r.newWalker(pinned, nil, false)
+	if err != nil {
+		return Coverage{}, err
+	}
+	for part := range slices.Chunk(pages, walkPages) {
+		if _, err := w.take(ctx, part, nil); err != nil {
+			return Coverage{}, err
+		}
+	}
+	return w.coverage(), nil
+}
+
 // treeCoverage tells how much of some B-trees is here.
 func (r *Remote) treeCoverage(ctx context.Context, from *snapshot.Reader, reserved int, roots []volume.PageIdx) (Coverage, error) {
 	w, err := r.newWalker(from, nil, false)

@@ -166,10 +166,16 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 			return n, io.EOF
 		}
 		idx := graft.PageIdx(at/graft.PageSize) + 1
-		part, err := f.readPage(src, p[n:], idx, int(at%graft.PageSize))
+		in := int(at % graft.PageSize)
+		part, err := f.readPage(src, p[n:], idx, in)
 		if err != nil {
-			f.dry.note(idx)
-			return n, f.fail(err, sqlite3.IOERR_READ)
+			other := f.dry.instead(idx, err)
+			if other == nil {
+				return n, f.fail(err, sqlite3.IOERR_READ)
+			}
+			part = copy(p[n:], other[in:])
+		} else if in == 0 && part == graft.PageSize {
+			f.dry.read(idx, p[n:n+part])
 		}
 		n += part
 	}

@@ -6,86 +6,148 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/ncruces/go-sqlite3"
 
 	"graft"
 	"graft/internal/meter"
+	"graft/internal/sqlitefile"
 )
 
-// dryRun is a run of a query that makes no request.
-type dryRun struct {
-	missing graft.PageIdx // that could not be read first, or 0
+// QueryOffline tells whether a query can run without the bucket.
+type QueryOffline struct {
+	Runs bool // it does
+
+	// Missing is the pages that it asked for and that are not here, in that order. What
+	// they lead to is not known here: the query took their rows to have no values, and
+	// entries of an index to be like the one beside them, so that it may need more pages than
+	// these, and not all of them. The first is needed.
+	Missing []graft.PageIdx
+	Bytes   int64 // of the frames to fetch for them, as far as their place is known here
+	Stopped bool  // the query did not come further than the last one
+
+	graft.Offline // the tables and indexes that it may read
 }
 
-// note notes a page that could not be read.
-func (d *dryRun) note(p graft.PageIdx) {
-	if d != nil && d.missing == 0 {
-		d.missing = p
+// OfflineOf tells whether a query, which only reads, can run without the bucket on a
+// database that conn has open, such as "main". It runs it without requests, and
+// throws its result away. The caller has the connection to itself, as in Raw of a
+// sql.Conn, and no transaction is open.
+func OfflineOf(conn *sqlite3.Conn, schema, query string) (QueryOffline, error) {
+	f := fileOf(conn, schema)
+	switch {
+	case f == nil:
+		return QueryOffline{}, fmt.Errorf("graft: %q is no database of graft", schema)
+	case f.inTransaction():
+		return QueryOffline{}, errors.New("graft: a transaction is open")
 	}
-}
-
-// offline is whether a database, or a query, needs the bucket.
-type offline struct {
-	graft.Offline
-	query bool
-	ran   bool          // the query
-	page  graft.PageIdx // that it missed first: SQLite gives up there, so others are not known
-}
-
-// can tells whether the bucket is not needed.
-func (o offline) can() bool {
-	if o.query {
-		return o.ran
-	}
-	return o.Missing == 0 && o.Whole
+	return f.queryOffline(f.interrupt(), query)
 }
 
 func (f *file) pragmaOffline(ctx context.Context, query string) (string, any, error) {
-	got := offline{query: query != ""}
+	if query == "" {
+		got, err := f.graft.Offline(ctx)
+		return offlineText(got), newOfflineDoc(got), err
+	}
+	got, err := f.queryOffline(ctx, query)
+	return queryText(got), newQueryDoc(got), err
+}
+
+// queryOffline tells whether a query can run without the bucket.
+func (f *file) queryOffline(ctx context.Context, query string) (got QueryOffline, err error) {
+	if !f.isOpen() {
+		return got, errors.New("graft: the connection is not open yet")
+	}
+	if fileOf(f.conn, "main") != f {
+		return got, errOtherDatabase
+	}
 	var roots []graft.PageIdx
-	if got.query {
-		err := f.withoutRequests(func(d *dryRun) error {
-			var err error
-			roots, err = f.explain(query)
-			if err == nil {
-				err = f.run(query)
-			}
-			got.ran, got.page = err == nil, d.missing
-			if d.missing > 0 {
-				return nil
-			}
-			return err
-		})
+	err = f.withoutRequests(func(d *dryRun) error {
+		roots, err = f.dryRun(d, query)
+		got.Runs = err == nil && len(d.missing) == 0
+		got.Missing, got.Stopped = d.missing, err != nil
+		if d.failure == nil && len(d.missing) > 0 && ctx.Err() == nil {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return QueryOffline{}, err
+	}
+	if len(got.Missing) > 0 {
+		missing, err := f.graft.PagesOffline(ctx, got.Missing)
 		if err != nil {
-			return "", nil, err
+			return QueryOffline{}, err
 		}
+		got.Bytes = missing.Bytes
 	}
-	if !got.query || len(roots) > 0 {
-		var err error
-		if got.Offline, err = f.graft.Offline(ctx, roots...); err != nil {
-			return "", nil, err
-		}
+	if len(roots) > 0 {
+		got.Offline, err = f.graft.Offline(ctx, roots...)
 	}
-	return offlineText(got), newOfflineDoc(got), nil
+	return got, err
 }
 
 // withoutRequests calls fn while reads of the file make no request.
 func (f *file) withoutRequests(fn func(*dryRun) error) error {
-	budget := f.stats.budget
-	f.dry, f.stats.budget = &dryRun{}, meter.Budget{None: true}
-	f.stats.begin(f.interrupt())
+	budget, before := f.stats.budget, f.interrupt()
+	ctx, cancel := context.WithCancel(before)
+	defer cancel()
+	d := newDryRun(cancel)
+	f.conn.SetInterrupt(ctx)
+	f.dropCache() // so that all pages are asked for
+	f.dry, f.stats.budget = d, meter.Budget{None: true}
+	f.stats.begin(ctx)
 	defer func() {
+		if d.late != nil {
+			d.late.Stop()
+		}
+		f.conn.SetInterrupt(before)
+		f.dropCache()
 		f.dry, f.stats.budget, f.cause = nil, budget, nil
-		f.stats.begin(f.interrupt())
+		f.stats.begin(before)
 	}()
-	return fn(f.dry)
+	return fn(d)
+}
+
+// dryRun runs a query to its end, in one transaction, and gives the root pages of the
+// tables and indexes that it opens. Other pages stand in for missing ones, but where
+// the query reads the schema or virtual tables, which may keep what they read.
+func (f *file) dryRun(d *dryRun, query string) (roots []graft.PageIdx, err error) {
+	if err := f.conn.Exec("BEGIN"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		f.conn.SetInterrupt(context.Background()) // the end of the transaction is never late
+		if !f.conn.GetAutocommit() {              // SQLite may have rolled back after an error
+			err = errors.Join(err, f.conn.Exec("ROLLBACK"))
+		}
+	}()
+	// From here on it has its Snapshot, and the schema of that.
+	if err := f.run("SELECT 1 FROM main.sqlite_schema LIMIT 1"); err != nil {
+		return nil, err
+	}
+	opened, err := f.explain(query)
+	if err != nil {
+		return nil, err
+	}
+	if _, readsSchema := opened.isTable[1]; f.reader.PageCount() > 0 && !readsSchema && !opened.virtual {
+		first, err := f.page(f.reader, 1)
+		if err != nil {
+			return nil, err
+		}
+		d.roots, d.reserved, d.pretends = opened.isTable, sqlitefile.Header(first[:]).Reserved(), true
+	}
+	return opened.roots, f.run(query)
 }
 
 // prepare prepares one statement that only reads.
 func (f *file) prepare(query string) (*sqlite3.Stmt, error) {
-	if f.conn == nil {
-		return nil, errors.New("graft: the connection is not known to the file")
+	const onlyReads = "graft: pragma graft_offline takes a query that only reads"
+	switch word := firstWord(query); strings.ToUpper(word) {
+	case "SELECT", "WITH", "VALUES", "EXPLAIN", "":
+	default: // SQLite takes BEGIN for one, and runs PRAGMA here
+		return nil, fmt.Errorf("%s, and %s is none", onlyReads, word)
 	}
 	stmt, tail, err := f.conn.Prepare(query)
 	switch {
@@ -94,7 +156,7 @@ func (f *file) prepare(query string) (*sqlite3.Stmt, error) {
 	case stmt == nil || strings.Trim(tail, " \t\r\n;") != "":
 		err = errors.New("graft: pragma graft_offline takes one query")
 	case !stmt.ReadOnly():
-		err = errors.New("graft: pragma graft_offline takes a query that only reads")
+		err = errors.New(onlyReads)
 	default:
 		return stmt, nil
 	}
@@ -104,35 +166,68 @@ func (f *file) prepare(query string) (*sqlite3.Stmt, error) {
 	return nil, err
 }
 
-// explain gives the root pages of the tables and indexes that a query opens.
-func (f *file) explain(query string) (roots []graft.PageIdx, err error) {
+// firstWord gives the word that a statement begins with, behind comments.
+func firstWord(query string) string {
+	for {
+		query = strings.TrimLeft(query, " \t\r\n\f;")
+		switch {
+		case strings.HasPrefix(query, "--"):
+			_, query, _ = strings.Cut(query, "\n")
+		case strings.HasPrefix(query, "/*"):
+			_, query, _ = strings.Cut(query, "*/")
+		default:
+			end := strings.IndexFunc(query, func(r rune) bool { return !unicode.IsLetter(r) })
+			if end < 0 {
+				end = len(query)
+			}
+			return query[:end]
+		}
+	}
+}
+
+var errOtherDatabase = errors.New("graft: pragma graft_offline takes a query of the main database")
+
+// opened is what a query opens.
+type opened struct {
+	roots   []graft.PageIdx        // of tables and indexes, in the order in which it opens them
+	isTable map[graft.PageIdx]bool // each of these, or else it is an index
+	virtual bool                   // and virtual tables
+}
+
+// explain tells what a query opens.
+func (f *file) explain(query string) (got opened, err error) {
 	plain, err := f.prepare(query) // EXPLAIN of what writes only reads
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	if err := plain.Close(); err != nil {
-		return nil, err
+		return got, err
 	}
 	stmt, err := f.prepare("EXPLAIN " + query)
 	if err != nil {
-		return nil, err
+		return got, err
 	}
 	defer func() { err = errors.Join(err, stmt.Close()) }()
+	got.isTable = make(map[graft.PageIdx]bool)
 	for stmt.Step() {
 		switch stmt.ColumnText(1) {
+		case "VOpen":
+			got.virtual = true
+			continue
 		case "OpenRead", "ReopenIdx":
 		default:
 			continue
 		}
 		root, database := graft.PageIdx(stmt.ColumnInt64(3)), stmt.ColumnInt64(4)
 		if database > 1 {
-			return nil, errors.New("graft: pragma graft_offline takes a query of the main database")
+			return got, errOtherDatabase
 		}
-		if database == 0 && root > 0 && !slices.Contains(roots, root) {
-			roots = append(roots, root)
+		if database == 0 && root > 0 && !slices.Contains(got.roots, root) {
+			got.roots = append(got.roots, root)
+			got.isTable[root] = !strings.HasPrefix(stmt.ColumnText(5), "k(") // how an index is sorted
 		}
 	}
-	return roots, stmt.Err()
+	return got, stmt.Err()
 }
 
 // run runs a query to its end.
@@ -147,27 +242,62 @@ func (f *file) run(query string) (err error) {
 	return stmt.Err()
 }
 
-func offlineText(o offline) string {
-	var b strings.Builder
-	switch {
-	case o.query && o.ran:
-		b.WriteString("Yes: the query ran without the bucket.\n")
-	case o.query:
-		fmt.Fprintf(&b, "No: page %d is missing, and perhaps others.\n", o.page)
-	case o.can():
-		fmt.Fprintf(&b, "Yes: %s.\n", coverageText(o.Coverage))
-	default:
-		fmt.Fprintf(&b, "No: %s.\n", coverageText(o.Coverage))
+func offlineText(o graft.Offline) string {
+	how := "No"
+	if canOffline(o) {
+		how = "Yes"
 	}
-	for _, t := range o.Trees {
-		fmt.Fprintf(&b, "  %s: %s\n", nameText(t.Name), coverageText(t.Coverage))
-	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return fmt.Sprintf("%s: %s.%s", how, coverageText(o.Coverage), treesText(o.Trees))
 }
 
+// canOffline tells whether a database can be read without the bucket.
+func canOffline(o graft.Offline) bool { return o.Missing == 0 && o.Whole }
+
+func queryText(o QueryOffline) string {
+	answer := "Yes: the query ran without the bucket."
+	switch {
+	case o.Stopped:
+		answer = fmt.Sprintf("No: the query stopped at the last of these pages that are missing: %s; %d bytes to fetch or more.", pagesText(o.Missing), o.Bytes)
+	case !o.Runs:
+		answer = fmt.Sprintf("No: these pages are missing, and perhaps those that they lead to: %s; %d bytes to fetch.", pagesText(o.Missing), o.Bytes)
+	}
+	return answer + treesText(o.Trees)
+}
+
+func treesText(trees []graft.TreeCoverage) string {
+	var b strings.Builder
+	for _, t := range trees {
+		fmt.Fprintf(&b, "\n  %s: %s", nameText(t.Name), coverageText(t.Coverage))
+	}
+	return b.String()
+}
+
+// pagesText lists pages, those that follow one another as first-last.
+func pagesText(pages []graft.PageIdx) string {
+	var b strings.Builder
+	for i := 0; i < len(pages); i++ {
+		first := pages[i]
+		for i+1 < len(pages) && pages[i+1] == pages[i]+1 {
+			i++
+		}
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprint(&b, first)
+		if pages[i] != first {
+			fmt.Fprintf(&b, "-%d", pages[i])
+		}
+	}
+	return b.String()
+}
+
+// offlineDoc is of a database, and of a query, which has the fields of the pages that
+// it lacks.
 type offlineDoc struct {
-	Offline bool          `json:"offline"`
-	Page    graft.PageIdx `json:"page"`
+	Offline    bool            `json:"offline"`
+	Lacks      []graft.PageIdx `json:"lacks"`
+	LacksBytes int64           `json:"lacks_bytes"`
+	Stopped    bool            `json:"stopped"`
 	coverageDoc
 	Trees []treeDoc `json:"trees"`
 }
@@ -177,10 +307,17 @@ type treeDoc struct {
 	coverageDoc
 }
 
-func newOfflineDoc(o offline) offlineDoc {
-	doc := offlineDoc{o.can(), o.page, newCoverageDoc(o.Coverage), []treeDoc{}}
+func newOfflineDoc(o graft.Offline) offlineDoc {
+	doc := offlineDoc{Offline: canOffline(o), Lacks: []graft.PageIdx{}, coverageDoc: newCoverageDoc(o.Coverage), Trees: []treeDoc{}}
 	for _, t := range o.Trees {
 		doc.Trees = append(doc.Trees, treeDoc{t.Name, newCoverageDoc(t.Coverage)})
 	}
+	return doc
+}
+
+func newQueryDoc(o QueryOffline) offlineDoc {
+	doc := newOfflineDoc(o.Offline)
+	doc.Offline, doc.LacksBytes, doc.Stopped = o.Runs, o.Bytes, o.Stopped
+	doc.Lacks = append(doc.Lacks, o.Missing...)
 	return doc
 }

@@ -28,8 +28,11 @@ func (f *file) LockState() sqlite3vfs.LockLevel { return f.lock }
 // RESERVED or above. BUSY tells that another transaction writes, BUSY_SNAPSHOT
 // that one has committed since SHARED.
 func (f *file) Lock(level sqlite3vfs.LockLevel) error {
-	if level <= f.lock {
+	switch {
+	case level <= f.lock:
 		return nil
+	case f.dry != nil && level > sqlite3vfs.LOCK_SHARED:
+		return f.fail(errors.New("graft: a query that is tried without the bucket writes"), sqlite3.IOERR_LOCK)
 	}
 	if level == sqlite3vfs.LOCK_SHARED {
 		f.pin()
