@@ -1,6 +1,7 @@
 package sqlitefile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -131,6 +132,7 @@ func differences(b []byte, stride int) []byte {
 // pages of no sense.
 func Unpack(s Streams, n, size int) ([][]byte, error) {
 	pages := make([][]byte, 0, min(n, len(s[forms])))
+	used := make([]byte, size)
 	for range n {
 		form, ok := s.cut(forms, 1)
 		if !ok {
@@ -142,7 +144,7 @@ func Unpack(s Streams, n, size int) ([][]byte, error) {
 			b, enough := s.cut(gaps, size)
 			page, ok = slices.Clone(b), enough
 		case apart:
-			page, ok = s.restore(size)
+			page, ok = s.restore(used)
 		default:
 			ok = false
 		}
@@ -171,87 +173,104 @@ func (s *Streams) cut(stream, n int) ([]byte, bool) {
 
 // number takes a number from the front of a stream.
 func (s *Streams) number(stream int) (int64, bool) {
-	v, n := binary.Varint(s[stream])
+	b := s[stream]
+	if len(b) > 0 && b[0] < 0x80 { // as nearly all are
+		s[stream] = b[1:]
+		return int64(b[0]>>1) ^ -int64(b[0]&1), true
+	}
+	v, n := binary.Varint(b)
 	if n <= 0 {
 		return 0, false
 	}
-	s[stream] = s[stream][n:]
+	s[stream] = b[n:]
 	return v, true
 }
 
-// restore puts a page together.
-func (s *Streams) restore(size int) ([]byte, bool) {
+// restore puts a page together. used is as long as the page.
+func (s *Streams) restore(used []byte) ([]byte, bool) {
 	header, ok := s.cut(headers, interiorHeader)
+	size := len(used)
 	if !ok || size < interiorHeader || header[0] != interiorTable && header[0] != interiorIndex {
 		return nil, false
 	}
 	page := make([]byte, size)
-	used := make([]bool, size)
 	copy(page, header)
 	n := int(binary.BigEndian.Uint16(header[3:]))
 	free := interiorHeader + 2*n
 	if free > size {
 		return nil, false
 	}
-	for i := range free {
-		used[i] = true
-	}
+	clear(used)
+	mark(used[:free])
 	child, row, next, stride := int64(0), int64(0), int64(size), 0
+	var number [10]byte
 	for i := range n {
-		var cell [14]byte
 		step, ok := s.number(children)
 		place, ok2 := s.number(places)
-		if !ok || !ok2 {
+		lead, key, ok3 := s.cell(header[0], number[:0], &row)
+		length := 4 + len(lead) + len(key)
+		off := next - place - int64(length)
+		if !ok || !ok2 || !ok3 || off < int64(free) || off > int64(size-length) {
 			return nil, false
 		}
 		child += step
-		binary.BigEndian.PutUint32(cell[:], uint32(child))
-		rest, ok := s.cell(header[0], cell[:4], &row)
-		off := next - place - int64(len(rest))
-		if !ok || off < int64(free) || off > int64(size-len(rest)) {
-			return nil, false
-		}
 		binary.BigEndian.PutUint16(page[interiorHeader+2*i:], uint16(off))
-		for j, c := range rest {
-			page[int(off)+j], used[int(off)+j] = c, true
-		}
+		cell := page[off:][:length]
+		binary.BigEndian.PutUint32(cell, uint32(child))
+		copy(cell[4+copy(cell[4:], lead):], key)
+		mark(used[off:][:length])
 		next = off
 		if header[0] == interiorTable {
-			stride = len(rest)
+			stride = length
 		}
 	}
 	return page, s.fill(page, used, stride)
 }
 
+// mark notes bytes as used.
+func mark(used []byte) {
+	for i := range used {
+		used[i] = 1
+	}
+}
+
 // fill puts the bytes of gaps into those of a page that no cell takes.
-func (s *Streams) fill(page []byte, used []bool, stride int) bool {
-	gap, ok := s.cut(gaps, len(unused(page, used)))
+func (s *Streams) fill(page, used []byte, stride int) bool {
+	gap, ok := s.cut(gaps, bytes.Count(used, []byte{0}))
+	if !ok {
+		return false
+	}
 	gap = slices.Clone(gap)
 	for i := stride; stride > 0 && i < len(gap); i++ {
 		gap[i] += gap[i-stride]
 	}
-	for i := range page {
-		if ok && !used[i] {
-			page[i], gap = gap[0], gap[1:]
+	for at := 0; len(gap) > 0; {
+		at += bytes.IndexByte(used[at:], 0)
+		n := bytes.IndexByte(used[at:], 1)
+		if n < 0 {
+			n = len(used) - at
 		}
+		gap = gap[copy(page[at:at+n], gap):]
+		at += n
 	}
-	return ok
+	return true
 }
 
-// cell gives the bytes of a cell that begins with a page number.
-func (s *Streams) cell(kind byte, number []byte, row *int64) ([]byte, bool) {
+// cell gives what a cell has behind the page number: a row or the length of a key,
+// which it appends to lead, and the key.
+func (s *Streams) cell(kind byte, lead []byte, row *int64) (number, key []byte, ok bool) {
 	if kind == interiorTable {
 		step, ok := s.number(rows)
 		*row += step
-		return appendVarint(number, uint64(*row)), ok
+		return appendVarint(lead, uint64(*row)), nil, ok
 	}
 	length, n := binary.Uvarint(s[keys])
 	if n <= 0 || length > longestKey {
-		return nil, false
+		return nil, nil, false
 	}
 	s[keys] = s[keys][n:]
-	key, ok := s.cut(keys, int(length))
-	return append(appendVarint(number, length), key...), ok
+	key, ok = s.cut(keys, int(length))
+	return appendVarint(lead, length), key, ok
 }
 
 // appendVarint appends v as a SQLite varint of the least bytes.
