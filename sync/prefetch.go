@@ -105,12 +105,19 @@ func (r *Remote) lead(ctx context.Context, at snapshot.Point, frames []frameWant
 		})
 	}
 	return r.getSpans(ctx, coalesce(parts), take, func(s span, b []byte) error {
-		decoded, err := r.decodeSpan(s, b, func(p place) *volume.Address { return wanted[p].frame })
-		if err != nil {
-			return err
-		}
-		for _, f := range decoded { // who waits for a page waits for no other
-			led.land(*f.frame, f.pages)
+		var decoded []decodedFrame
+		var damage error
+		for part := range slices.Chunk(s.parts, landFrames) {
+			some := s
+			some.parts = part
+			var frames []decodedFrame
+			if frames, damage = r.decodeSpan(some, b, func(p place) *volume.Address { return wanted[p].frame }); damage != nil {
+				break
+			}
+			for _, f := range frames { // who waits for a page waits for no other, nor for the disk
+				led.land(*f.frame, f.pages)
+			}
+			decoded = append(decoded, frames...)
 		}
 		for id, pages := range bySegment(decoded) {
 			r.land(ctx, id, pages)
@@ -118,9 +125,13 @@ func (r *Remote) lead(ctx context.Context, at snapshot.Point, frames []frameWant
 		for _, f := range decoded {
 			led.forget(*f.frame)
 		}
-		return nil
+		return damage
 	})
 }
+
+// landFrames is how many frames of a range are decoded before those who wait for them
+// get them: a range may have a thousand, and who waits is at its first most often.
+const landFrames = 32
 
 // led are the flights that a prefetch has taken on.
 type led[K comparable, T any] struct {

@@ -2,6 +2,7 @@ package sync_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -55,5 +56,37 @@ func TestWhoAsksDoesNotWaitForWhatIsFetchedAhead(t *testing.T) {
 	}
 	if n := begun.Load(); n > int32(len(pages)) {
 		t.Errorf("%d requests for %d frames", n, len(pages))
+	}
+}
+
+// What a range has before a frame that is damaged lands: nobody waits for all of it.
+func TestARangeLandsAsItIsDecoded(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	pages := make([]volume.PageIdx, 200)
+	for i := range pages {
+		pages[i] = volume.PageIdx(i + 1)
+	}
+	a.commit("pushed", pages...)
+	a.must(a.push())
+	b.clone(a.head.State().Remote)
+	keys := bucket.Keys("segments/")
+	if len(keys) != 1 {
+		t.Fatalf("segments %q", keys)
+	}
+	object := bucket.Object(keys[0])
+	bucket.SetObject(keys[0], flipped(object, len(object)*9/10))
+	r := b.head.Reader()
+	defer r.Close()
+	if err := r.Prefetch(t.Context(), pages); !errors.Is(err, volume.ErrCorrupt) {
+		t.Fatalf("a damaged frame: %v", err)
+	}
+	for _, p := range []volume.PageIdx{1, 2, 50, 100} {
+		if page, err := r.Local(t.Context(), p); err != nil || page == nil {
+			t.Errorf("page %d, ahead of the damage, is not here: %v", p, err)
+		}
+	}
+	if page, err := r.Local(t.Context(), 200); err != nil || page != nil {
+		t.Errorf("page 200 is here: %v", err)
 	}
 }
