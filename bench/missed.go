@@ -40,11 +40,10 @@ var reasons = map[string]reason{
 	"readers-7-writer": {"Whoever commits has SQLite drop the page caches of all other connections, in WAL mode as well, and 60 % of the processor time is SQLite's own code, which reads " +
 		"page 1, the root and a leaf again. The writer does not pause, and its commits take a share of two processors. The row of WAL below it misses the same target",
 		profile("readers-7-writer")},
-	"cold-scan-time": {"Badger copies and syncs what was fetched beside the scan, some 0.6 s of processor time for 165 MB, " +
-		"and a range of 4 MiB is there only when it is decoded as a whole (docs/adr/0017)",
+	"cold-scan-time": {"Badger copies and syncs what was fetched beside the scan, some 0.6 s of processor time for 165 MB (docs/adr/0017)",
 		profile("cold-scan")},
 	"cold-point-join-pushed": compaction, "cold-profile-pushed": compaction, "cold-scan-pushed": compaction,
-	"cold-point-join-1.5GB-time": {"The index of its frames, four bytes for each of two pages, is fetched and decoded as a whole: 750 KiB, in the round trips that it takes for 165 MB",
+	"cold-point-join-1.5GB-time": {"The interior pages that come with its checkpoint, 750 KiB, are decoded as a whole before the query goes on (docs/adr/0021), in one round trip more than for 165 MB",
 		profile("cold-point-join-1.5GB")},
 	"cold-profile-1.5GB-time": {"As for the point query on 1.5 GB", profile("cold-profile-1.5GB")},
 	"cold-point-join-warm-time": {"Two round trips leave 18 ms for all else, which go to the data directory that is made, the clone, whose Tag is durable, and SQLite's start (docs/adr/0019 and 0023)",

@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"graft/internal/sqlitefile"
 )
 
-// The bundle of a checkpoint is a DEFLATE stream of numbers and bytes, where a number
-// is a varint of package encoding/binary, without a sign:
+// The bundle of a checkpoint is of parts, each behind its length, of bundlePart pages
+// but for the last: a reader waits for all of them, and takes them apart side by side.
+// A number, as that length, is a varint of package encoding/binary, without a sign. A
+// part is a DEFLATE stream of:
 //
 //	number of pages n, number of Segments m
 //	m SegmentIDs of 16 bytes, no two equal
@@ -33,9 +36,11 @@ type BundledPage struct {
 const (
 	// maxBundle is how many pages a checkpoint bundles, at most.
 	maxBundle = 4096
-	// maxBundlePlain bounds a bundle before it is compressed: pages, which grow by
-	// a few bytes at most when they are taken apart, and 30 bytes for each.
-	maxBundlePlain = maxBundle * (PageSize + 64)
+	// bundlePart is how many pages a part of a bundle has.
+	bundlePart = 256
+	// maxPartPlain bounds a part before it is compressed: pages, which grow by a
+	// few bytes at most when they are taken apart, and 30 bytes for each.
+	maxPartPlain = bundlePart * (PageSize + 64)
 )
 
 // Bundled gives page p if it is bundled.
@@ -48,10 +53,19 @@ func (c *Checkpoint) Bundled(p PageIdx) (BundledPage, bool) {
 }
 
 // encodeBundle gives nothing for no pages.
-func encodeBundle(bundle []BundledPage) ([]byte, error) {
-	if len(bundle) == 0 {
-		return nil, nil
+func encodeBundle(bundle []BundledPage) (b []byte, err error) {
+	for pages := range slices.Chunk(bundle, bundlePart) {
+		part, err := encodePart(pages)
+		if err != nil {
+			return nil, err
+		}
+		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
 	}
+	return b, nil
+}
+
+// encodePart gives a part of up to bundlePart pages.
+func encodePart(bundle []BundledPage) ([]byte, error) {
 	var ids []byte
 	numbers := make(map[SegmentID]uint64)
 	var where []byte
@@ -105,16 +119,43 @@ func inflate(b []byte, most int) ([]byte, error) {
 
 // decodeBundle reads what encodeBundle gave for a checkpoint of so many pages.
 func decodeBundle(b []byte, count PageCount) ([]BundledPage, error) {
-	if len(b) == 0 {
-		return nil, nil
+	var parts [][]byte
+	for r := (numberReader{b: b}); len(r.b) > 0; {
+		parts = append(parts, r.cut(int(min(r.next(), uint64(len(b))))))
+		if r.bad || len(parts) > maxBundle/bundlePart {
+			return nil, fmt.Errorf("%w: bundle of %d parts or more in %d bytes", ErrCorrupt, len(parts), len(b))
+		}
 	}
-	plain, err := inflate(b, maxBundlePlain)
+	decoded, errs := make([][]BundledPage, len(parts)), make([]error, len(parts))
+	var running sync.WaitGroup
+	for i, part := range parts {
+		running.Go(func() { decoded[i], errs[i] = decodePart(part, count) })
+	}
+	running.Wait()
+	var bundle []BundledPage
+	for i, pages := range decoded {
+		switch {
+		case errs[i] != nil:
+			return nil, errs[i]
+		case i < len(parts)-1 && len(pages) < bundlePart:
+			return nil, fmt.Errorf("%w: part %d of bundle has %d pages", ErrCorrupt, i, len(pages))
+		case i > 0 && pages[0].Idx <= bundle[len(bundle)-1].Idx:
+			return nil, fmt.Errorf("%w: bundled page %d after page %d", ErrCorrupt, pages[0].Idx, bundle[len(bundle)-1].Idx)
+		}
+		bundle = append(bundle, pages...)
+	}
+	return bundle, nil
+}
+
+// decodePart reads what encodePart gave.
+func decodePart(b []byte, count PageCount) ([]BundledPage, error) {
+	plain, err := inflate(b, maxPartPlain)
 	if err != nil {
 		return nil, fmt.Errorf("%w: bundle: %w", ErrCorrupt, err)
 	}
 	r := numberReader{b: plain}
 	n, m := r.next(), r.next()
-	if r.bad || n == 0 || n > maxBundle || m == 0 || m > n {
+	if r.bad || n == 0 || n > bundlePart || m == 0 || m > n {
 		return nil, fmt.Errorf("%w: bundle of %d pages of %d segments", ErrCorrupt, n, m)
 	}
 	bundle, err := r.pages(int(n), int(m), count)
@@ -124,7 +165,7 @@ func decodeBundle(b []byte, count PageCount) ([]BundledPage, error) {
 	var streams sqlitefile.Streams
 	var lengths [len(streams)]int
 	for i := range lengths {
-		lengths[i] = int(min(r.next(), maxBundlePlain))
+		lengths[i] = int(min(r.next(), maxPartPlain))
 	}
 	for i := range streams {
 		streams[i] = r.cut(lengths[i])

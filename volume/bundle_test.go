@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -32,15 +33,15 @@ func TestBundleRoundTrip(t *testing.T) {
 	}
 }
 
-// plainBundle is a bundle of two pages before it is compressed, and deflated is one
+// plainPart is a part of two pages before it is compressed, and deflated is one
 // after.
-func plainBundle(tb testing.TB) []byte {
+func plainPart(tb testing.TB) []byte {
 	tb.Helper()
-	b, err := encodeBundle([]BundledPage{{PageEntry{1, textPage(1)}, someSegment}, {PageEntry{7, textPage(7)}, otherSegment}})
+	b, err := encodePart([]BundledPage{{PageEntry{1, textPage(1)}, someSegment}, {PageEntry{7, textPage(7)}, otherSegment}})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	plain, err := inflate(b, maxBundlePlain)
+	plain, err := inflate(b, maxPartPlain)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -67,15 +68,15 @@ func stored(tb testing.TB, plain []byte) []byte {
 	return append(b, plain...)
 }
 
-func TestDecodeBundleRefusesWhatCannotBe(t *testing.T) {
-	good := plainBundle(t)
+func TestDecodePartRefusesWhatCannotBe(t *testing.T) {
+	good := plainPart(t)
 	for _, b := range [][]byte{deflated(t, good), stored(t, good)} {
-		if got, err := decodeBundle(b, 7); err != nil || len(got) != 2 {
+		if got, err := decodePart(b, 7); err != nil || len(got) != 2 {
 			t.Fatalf("%d pages, %v", len(got), err)
 		}
 	}
 	for i := range good {
-		if got, err := decodeBundle(stored(t, good[:i]), 7); !errors.Is(err, ErrCorrupt) || got != nil {
+		if got, err := decodePart(stored(t, good[:i]), 7); !errors.Is(err, ErrCorrupt) || got != nil {
 			t.Fatalf("cut off at %d of %d bytes: %v", i, len(good), err)
 		}
 	}
@@ -99,34 +100,74 @@ func TestDecodeBundleRefusesWhatCannotBe(t *testing.T) {
 			return slices.Concat(b[:where+4], binary.AppendUvarint(nil, 1<<63), b[where+5:])
 		},
 	} {
-		if got, err := decodeBundle(stored(t, change(slices.Clone(good))), 7); !errors.Is(err, ErrCorrupt) || got != nil {
+		if got, err := decodePart(stored(t, change(slices.Clone(good))), 7); !errors.Is(err, ErrCorrupt) || got != nil {
 			t.Errorf("%s: %d pages, %v", name, len(got), err)
 		}
 	}
 }
 
-// TestDecodeBundleBoundsItsMemory has many pages of zeros in few bytes.
-func TestDecodeBundleBoundsItsMemory(t *testing.T) {
-	for _, n := range []int{maxBundle + 1, 10 * maxBundle} {
+// TestDecodePartBoundsItsMemory has many pages of zeros in few bytes.
+func TestDecodePartBoundsItsMemory(t *testing.T) {
+	for _, n := range []int{bundlePart + 1, 100 * bundlePart} {
 		head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(n)), 1)
 		b := deflated(t, head, someSegment[:], make([]byte, n*PageSize))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		got, err := decodeBundle(b, 1<<32-1)
+		got, err := decodePart(b, 1<<32-1)
 		runtime.ReadMemStats(&after)
 		if !errors.Is(err, ErrCorrupt) || got != nil {
 			t.Errorf("%d pages: %v", n, err)
 		}
-		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(8*maxBundlePlain); got > most {
+		if got, most := after.TotalAlloc-before.TotalAlloc, uint64(8*maxPartPlain); got > most {
 			t.Errorf("%d pages in %d bytes take %d bytes, more than %d", n, len(b), got, most)
 		}
 	}
 }
 
+func TestDecodeBundleRefusesParts(t *testing.T) {
+	pages := make([]BundledPage, 2*bundlePart+1)
+	for i := range pages {
+		pages[i] = BundledPage{PageEntry{PageIdx(i + 1), textPage(uint64(i))}, someSegment}
+	}
+	part := func(pages []BundledPage) []byte {
+		b, err := encodePart(pages)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
+	}
+	first, second, third := part(pages[:bundlePart]), part(pages[bundlePart:2*bundlePart]), part(pages[2*bundlePart:])
+	if got, err := decodeBundle(slices.Concat(first, second, third), 1000); err != nil || !equalBundles(got, pages) {
+		t.Fatalf("%d pages, %v", len(got), err)
+	}
+	for name, b := range map[string][]byte{
+		"swapped":     slices.Concat(second, first, third),
+		"twice":       slices.Concat(first, first),
+		"half full":   slices.Concat(part(pages[:bundlePart/2]), second),
+		"too full":    part(pages[:bundlePart+1]),
+		"cut off":     slices.Concat(first, second[:len(second)-1]),
+		"a byte more": slices.Concat(first, second, []byte{0}),
+		"very long":   binary.AppendUvarint(nil, 1<<63),
+		"nothing":     {0},
+	} {
+		if got, err := decodeBundle(b, 1000); !errors.Is(err, ErrCorrupt) || got != nil {
+			t.Errorf("%s: %d pages, %v", name, len(got), err)
+		}
+	}
+	many := slices.Repeat(first, maxBundle/bundlePart+1)
+	if _, err := decodeBundle(many, 1000); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), "17 parts or more") {
+		t.Errorf("too many parts, none of which is to be decoded: %v", err)
+	}
+}
+
 func FuzzDecodeBundle(f *testing.F) {
-	f.Add(plainBundle(f))
+	f.Add(plainPart(f))
 	f.Fuzz(func(t *testing.T, plain []byte) {
-		bundle, err := decodeBundle(stored(t, plain), 1<<20)
+		if got, err := decodeBundle(plain, 1<<20); err != nil && (!errors.Is(err, ErrCorrupt) || got != nil) {
+			t.Fatalf("%d pages and another error: %v", len(got), err)
+		}
+		part := stored(t, plain)
+		bundle, err := decodeBundle(append(binary.AppendUvarint(nil, uint64(len(part))), part...), 1<<20)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) || bundle != nil {
 				t.Fatalf("%d pages and another error: %v", len(bundle), err)
