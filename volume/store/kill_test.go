@@ -138,7 +138,7 @@ func TestKilledProcessLosesNothing(t *testing.T) {
 		}
 		s.abandon(t)
 	}
-	if checked[0] < 20 {
+	if checked[0] < 6*beforeKill {
 		t.Errorf("%d commits are no test", checked)
 	}
 }
@@ -152,8 +152,12 @@ func (s *Store) abandon(t *testing.T) {
 	}
 }
 
+// beforeKill is how many commits of the first writer are acknowledged, at least, before
+// its process is killed.
+const beforeKill = 4
+
 // writeUntilKilled gives the newest commit of each Volume that was acknowledged
-// until the process was killed, some time after its first one.
+// until the process was killed, some time after the first of them.
 func writeUntilKilled(t *testing.T, dir string, after time.Duration) (acknowledged [len(killTags)]volume.LSN) {
 	t.Helper()
 	exe, err := os.Executable()
@@ -166,11 +170,8 @@ func writeUntilKilled(t *testing.T, dir string, after time.Duration) (acknowledg
 	must(t, cmd.Start())
 	lines := bufio.NewScanner(out)
 	var timer *time.Timer
+	first := 0 // commits of the first writer
 	for lines.Scan() {
-		if timer == nil {
-			timer = time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
-			defer timer.Stop()
-		}
 		var writer int
 		var l volume.LSN
 		if _, err := fmt.Sscan(lines.Text(), &writer, &l); err != nil {
@@ -178,6 +179,13 @@ func writeUntilKilled(t *testing.T, dir string, after time.Duration) (acknowledg
 			continue
 		}
 		acknowledged[writer] = l
+		if writer == 0 {
+			first++
+		}
+		if timer == nil && first == beforeKill {
+			timer = time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+			defer timer.Stop()
+		}
 	}
 	if err := cmd.Wait(); err == nil {
 		t.Fatalf("the process ended by itself: %v", err)
