@@ -79,7 +79,7 @@ func (e *FrameEncoder) Encode(part *Part, pages []PageEntry) error {
 // frame in memory, and the frame index. It is not safe for concurrent use.
 type SegmentWriter struct {
 	w       io.Writer
-	encoder *FrameEncoder
+	encoder *FrameEncoder // of what Add gets; nil until then
 	part    Part
 	seg     Segment
 	next    []PageEntry // of the frame to come
@@ -93,8 +93,7 @@ type SegmentWriter struct {
 // NewSegmentWriter writes the object of Segment id to w.
 func NewSegmentWriter(w io.Writer, id SegmentID) *SegmentWriter {
 	return &SegmentWriter{
-		w: w, encoder: NewFrameEncoder(id), maxIndex: MaxInlineIndex,
-		seg: Segment{ID: id}, next: make([]PageEntry, 0, FramePages), seals: sha256.New(),
+		w: w, maxIndex: MaxInlineIndex, seg: Segment{ID: id}, seals: sha256.New(),
 	}
 }
 
@@ -157,8 +156,10 @@ func (sw *SegmentWriter) outOfOrder(p, last PageIdx) error {
 // Close writes what is left and gives what a commit says of the Segment. It
 // does not close the underlying writer.
 func (sw *SegmentWriter) Close() (Segment, error) {
-	if err := sw.flush(); err != nil {
-		return Segment{}, err
+	if len(sw.next) > 0 {
+		if err := sw.flush(); err != nil {
+			return Segment{}, err
+		}
 	}
 	if sw.seg.Pages.IsEmpty() {
 		return Segment{}, errors.New("graft: segment without a page")
@@ -182,6 +183,9 @@ func (sw *SegmentWriter) Close() (Segment, error) {
 func (sw *SegmentWriter) Index() FrameIndex { return sw.index }
 
 func (sw *SegmentWriter) flush() error {
+	if sw.encoder == nil {
+		sw.encoder = NewFrameEncoder(sw.seg.ID)
+	}
 	if err := sw.encoder.Encode(&sw.part, sw.next); err != nil {
 		return err
 	}

@@ -124,13 +124,15 @@ func parsePairs(name string) (url.Values, error) {
 			if !ok {
 				return nil, fmt.Errorf("graft: data source name: the quoted value of %s does not end", key)
 			}
-		} else if i := strings.IndexAny(after, " \t\n"); i >= 0 {
-			value, rest = after[:i], after[i:]
 		} else {
-			value, rest = after, ""
-		}
-		if pair := joinedPair(value); pair != "" && after[0] != '\'' {
-			return nil, fmt.Errorf("graft: data source name: %q in the value of %s: a space goes between two parameters, and a value that has this in it into single quotes", pair, key)
+			end := strings.IndexAny(after, " \t\n")
+			if end < 0 {
+				end = len(after)
+			}
+			value, rest = after[:end], after[end:]
+			if pair := joinedPair(value); pair != "" {
+				return nil, fmt.Errorf("graft: data source name: %q in the value of %s: a space goes between two parameters, and a value that has this in it into single quotes", pair, key)
+			}
 		}
 		values.Add(key, value)
 	}
