@@ -34,8 +34,9 @@ func create(t *testing.T, g *graft) {
 
 func reopenStill(t *testing.T, g *graft) {
 	t.Helper()
+	g.asleep = true
 	g.reopen(t)
-	still(g)
+	g.asleep = false
 }
 
 // checkUnloaded tells whether nothing of the page index of g's base is here.

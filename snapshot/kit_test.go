@@ -23,6 +23,7 @@ type graft struct {
 	lives  int
 	dir    string
 	opts   store.Options
+	asleep bool // nothing works in the background of a store that is opened
 	store  *store.Store
 	heads  *Heads
 	source *fakeSource
@@ -55,6 +56,11 @@ func (g *graft) openStore(t rapid.TB) {
 	opts.Live = g.heads.Live
 	if g.store, err = store.Open(g.dir, opts); err != nil {
 		t.Fatal(err)
+	}
+	if g.asleep {
+		g.heads.store, g.heads.remote, g.heads.stop = g.store, g.remote(), func() {}
+		close(g.heads.stopped)
+		return
 	}
 	g.heads.Start(g.store, g.remote())
 }

@@ -86,8 +86,9 @@ func still(g *graft) {
 // crashStill is crash, and nothing works in the background afterwards.
 func crashStill(t rapid.TB, g *graft) {
 	t.Helper()
+	g.asleep = true
 	g.crash(t)
-	still(g)
+	g.asleep = false
 }
 
 // The index takes the place of the local log, but for what came after it was
