@@ -131,20 +131,21 @@ func differences(b []byte, stride int) []byte {
 // for these pages, whatever s is. Bytes that Pack does not give are ErrUnpack, or
 // pages of no sense.
 func Unpack(s Streams, n, size int) ([][]byte, error) {
+	u := unpacker{from: s}
 	pages := make([][]byte, 0, min(n, len(s[forms])))
 	used := make([]byte, size)
 	for range n {
-		form, ok := s.cut(forms, 1)
+		form, ok := u.cut(forms, 1)
 		if !ok {
 			return nil, ErrUnpack
 		}
 		var page []byte
 		switch form[0] {
 		case wholePage:
-			b, enough := s.cut(gaps, size)
+			b, enough := u.cut(gaps, size)
 			page, ok = slices.Clone(b), enough
 		case apart:
-			page, ok = s.restore(used)
+			page, ok = u.restore(used)
 		default:
 			ok = false
 		}
@@ -154,41 +155,45 @@ func Unpack(s Streams, n, size int) ([][]byte, error) {
 		pages = append(pages, page)
 	}
 	for i := range s {
-		if len(s[i]) > 0 {
+		if u.at[i] < len(s[i]) {
 			return nil, ErrUnpack
 		}
 	}
 	return pages, nil
 }
 
-// cut takes n bytes from the front of a stream.
-func (s *Streams) cut(stream, n int) ([]byte, bool) {
-	if n < 0 || n > len(s[stream]) {
-		return nil, false
-	}
-	b := s[stream][:n]
-	s[stream] = s[stream][n:]
-	return b, true
+// unpacker reads streams from the front. It moves numbers, not slices, which a
+// collection of garbage would have to be told of.
+type unpacker struct {
+	from Streams
+	at   [streamCount]int
 }
 
-// number takes a number from the front of a stream.
-func (s *Streams) number(stream int) (int64, bool) {
-	b := s[stream]
+// cut takes n bytes from a stream.
+func (u *unpacker) cut(stream, n int) ([]byte, bool) {
+	b := u.from[stream][u.at[stream]:]
+	if n < 0 || n > len(b) {
+		return nil, false
+	}
+	u.at[stream] += n
+	return b[:n], true
+}
+
+// number takes a number from a stream.
+func (u *unpacker) number(stream int) (int64, bool) {
+	b := u.from[stream][u.at[stream]:]
 	if len(b) > 0 && b[0] < 0x80 { // as nearly all are
-		s[stream] = b[1:]
+		u.at[stream]++
 		return int64(b[0]>>1) ^ -int64(b[0]&1), true
 	}
 	v, n := binary.Varint(b)
-	if n <= 0 {
-		return 0, false
-	}
-	s[stream] = b[n:]
-	return v, true
+	u.at[stream] += max(n, 0)
+	return v, n > 0
 }
 
 // restore puts a page together. used is as long as the page.
-func (s *Streams) restore(used []byte) ([]byte, bool) {
-	header, ok := s.cut(headers, interiorHeader)
+func (u *unpacker) restore(used []byte) ([]byte, bool) {
+	header, ok := u.cut(headers, interiorHeader)
 	size := len(used)
 	if !ok || size < interiorHeader || header[0] != interiorTable && header[0] != interiorIndex {
 		return nil, false
@@ -205,9 +210,9 @@ func (s *Streams) restore(used []byte) ([]byte, bool) {
 	child, row, next, stride := int64(0), int64(0), int64(size), 0
 	var number [10]byte
 	for i := range n {
-		step, ok := s.number(children)
-		place, ok2 := s.number(places)
-		lead, key, ok3 := s.cell(header[0], number[:0], &row)
+		step, ok := u.number(children)
+		place, ok2 := u.number(places)
+		lead, key, ok3 := u.cell(header[0], number[:0], &row)
 		length := 4 + len(lead) + len(key)
 		off := next - place - int64(length)
 		if !ok || !ok2 || !ok3 || off < int64(free) || off > int64(size-length) {
@@ -224,7 +229,7 @@ func (s *Streams) restore(used []byte) ([]byte, bool) {
 			stride = length
 		}
 	}
-	return page, s.fill(page, used, stride)
+	return page, u.fill(page, used, stride)
 }
 
 // mark notes bytes as used.
@@ -235,8 +240,8 @@ func mark(used []byte) {
 }
 
 // fill puts the bytes of gaps into those of a page that no cell takes.
-func (s *Streams) fill(page, used []byte, stride int) bool {
-	gap, ok := s.cut(gaps, bytes.Count(used, []byte{0}))
+func (u *unpacker) fill(page, used []byte, stride int) bool {
+	gap, ok := u.cut(gaps, bytes.Count(used, []byte{0}))
 	if !ok {
 		return false
 	}
@@ -258,18 +263,18 @@ func (s *Streams) fill(page, used []byte, stride int) bool {
 
 // cell gives what a cell has behind the page number: a row or the length of a key,
 // which it appends to lead, and the key.
-func (s *Streams) cell(kind byte, lead []byte, row *int64) (number, key []byte, ok bool) {
+func (u *unpacker) cell(kind byte, lead []byte, row *int64) (number, key []byte, ok bool) {
 	if kind == interiorTable {
-		step, ok := s.number(rows)
+		step, ok := u.number(rows)
 		*row += step
 		return appendVarint(lead, uint64(*row)), nil, ok
 	}
-	length, n := binary.Uvarint(s[keys])
+	length, n := binary.Uvarint(u.from[keys][u.at[keys]:])
 	if n <= 0 || length > longestKey {
 		return nil, nil, false
 	}
-	s[keys] = s[keys][n:]
-	key, ok = s.cut(keys, int(length))
+	u.at[keys] += n
+	key, ok = u.cut(keys, int(length))
 	return appendVarint(lead, length), key, ok
 }
 
