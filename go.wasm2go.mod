@@ -18,6 +18,7 @@ require (
 	github.com/dustin/go-humanize v1.0.1 // vfs: sizes in texts
 	github.com/gofrs/flock v0.13.1 // volume/store: one process for each directory
 	github.com/johannesboyne/gofakes3 v1.2.0 // tests of objstore/s3
+	github.com/klauspost/compress v1.18.0 // volume: page indexes
 	github.com/maypok86/otter/v2 v2.4.0 // volume/store: page cache
 	github.com/mr-tron/base58 v1.3.0 // volume: text of GIDs
 	github.com/ncruces/go-sqlite3 v0.36.0 // vfs, driver; translated to Go
@@ -79,7 +80,6 @@ require (
 	github.com/google/wire v0.7.0 // indirect
 	github.com/googleapis/enterprise-certificate-proxy v0.3.21 // indirect
 	github.com/googleapis/gax-go/v2 v2.24.1 // indirect
-	github.com/klauspost/compress v1.18.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/mschoch/smat v0.2.0 // indirect
 	github.com/ncruces/go-sqlite3-wasm/v6 v6.4.35401 // indirect

@@ -1,12 +1,9 @@
 package volume
 
 import (
-	"bytes"
 	"cmp"
-	"compress/flate"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 
@@ -16,7 +13,7 @@ import (
 // The bundle of a checkpoint is of parts, each behind its length, of bundlePart pages
 // but for the last: a reader waits for all of them, and takes them apart side by side.
 // A number, as that length, is a varint of package encoding/binary, without a sign. A
-// part is a DEFLATE stream of:
+// part is a Zstandard frame of:
 //
 //	number of pages n, number of Segments m
 //	m SegmentIDs of 16 bytes, no two equal
@@ -53,19 +50,16 @@ func (c *Checkpoint) Bundled(p PageIdx) (BundledPage, bool) {
 }
 
 // encodeBundle gives nothing for no pages.
-func encodeBundle(bundle []BundledPage) (b []byte, err error) {
+func encodeBundle(bundle []BundledPage) (b []byte) {
 	for pages := range slices.Chunk(bundle, bundlePart) {
-		part, err := encodePart(pages)
-		if err != nil {
-			return nil, err
-		}
+		part := encodePart(pages)
 		b = append(binary.AppendUvarint(b, uint64(len(part))), part...)
 	}
-	return b, nil
+	return b
 }
 
 // encodePart gives a part of up to bundlePart pages.
-func encodePart(bundle []BundledPage) ([]byte, error) {
+func encodePart(bundle []BundledPage) []byte {
 	var ids []byte
 	numbers := make(map[SegmentID]uint64)
 	var where []byte
@@ -87,34 +81,7 @@ func encodePart(bundle []BundledPage) ([]byte, error) {
 	for _, s := range streams {
 		parts = append(parts, binary.AppendUvarint(nil, uint64(len(s))))
 	}
-	return deflate(append(parts, streams[:]...)...)
-}
-
-// deflate compresses parts, one after the other.
-func deflate(parts ...[]byte) ([]byte, error) {
-	var out bytes.Buffer
-	w, err := flate.NewWriter(&out, flate.DefaultCompression)
-	for _, part := range parts {
-		if err == nil {
-			_, err = w.Write(part)
-		}
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("compress page index: %w", err)
-	}
-	return out.Bytes(), nil
-}
-
-// inflate gives what was compressed, if that is at most so many bytes.
-func inflate(b []byte, most int) ([]byte, error) {
-	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), int64(most)+1))
-	if err == nil && len(plain) > most {
-		err = fmt.Errorf("more than %d bytes", most)
-	}
-	return plain, err
+	return compress(append(parts, streams[:]...)...)
 }
 
 // decodeBundle reads what encodeBundle gave for a checkpoint of so many pages.
@@ -149,7 +116,7 @@ func decodeBundle(b []byte, count PageCount) ([]BundledPage, error) {
 
 // decodePart reads what encodePart gave.
 func decodePart(b []byte, count PageCount) ([]BundledPage, error) {
-	plain, err := inflate(b, maxPartPlain)
+	plain, err := decompress(b, maxPartPlain)
 	if err != nil {
 		return nil, fmt.Errorf("%w: bundle: %w", ErrCorrupt, err)
 	}

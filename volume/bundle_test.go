@@ -3,7 +3,6 @@ package volume
 import (
 	"encoding/binary"
 	"errors"
-	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -15,10 +14,7 @@ import (
 func TestBundleRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bundle := drawBundle(t, 1<<32-1)
-		b, err := encodeBundle(bundle)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := encodeBundle(bundle)
 		got, err := decodeBundle(b, 1<<32-1)
 		if err != nil || !equalBundles(got, bundle) {
 			t.Fatalf("%d pages of %d come out, %v", len(got), len(bundle), err)
@@ -28,55 +24,29 @@ func TestBundleRoundTrip(t *testing.T) {
 			t.Fatalf("page %d is bundled in a checkpoint of one page less, %v", last, err)
 		}
 	})
-	if b, err := encodeBundle(nil); b != nil || err != nil {
-		t.Errorf("no pages take %d bytes, %v", len(b), err)
+	if b := encodeBundle(nil); b != nil {
+		t.Errorf("no pages take %d bytes", len(b))
 	}
 }
 
-// plainPart is a part of two pages before it is compressed, and deflated is one
-// after.
+// plainPart is a part of two pages before it is compressed.
 func plainPart(tb testing.TB) []byte {
 	tb.Helper()
-	b, err := encodePart([]BundledPage{{PageEntry{1, textPage(1)}, someSegment}, {PageEntry{7, textPage(7)}, otherSegment}})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	plain, err := inflate(b, maxPartPlain)
+	b := encodePart([]BundledPage{{PageEntry{1, textPage(1)}, someSegment}, {PageEntry{7, textPage(7)}, otherSegment}})
+	plain, err := decompress(b, maxPartPlain)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return plain
 }
 
-func deflated(tb testing.TB, parts ...[]byte) []byte {
-	tb.Helper()
-	b, err := deflate(parts...)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
-
-// stored gives what deflated could: plain as one block that is not compressed. A compressor takes a millisecond to set up.
-func stored(tb testing.TB, plain []byte) []byte {
-	tb.Helper()
-	if len(plain) > math.MaxUint16 {
-		return deflated(tb, plain)
-	}
-	b := binary.LittleEndian.AppendUint16([]byte{1}, uint16(len(plain)))
-	b = binary.LittleEndian.AppendUint16(b, ^uint16(len(plain)))
-	return append(b, plain...)
-}
-
 func TestDecodePartRefusesWhatCannotBe(t *testing.T) {
 	good := plainPart(t)
-	for _, b := range [][]byte{deflated(t, good), stored(t, good)} {
-		if got, err := decodePart(b, 7); err != nil || len(got) != 2 {
-			t.Fatalf("%d pages, %v", len(got), err)
-		}
+	if got, err := decodePart(compress(good), 7); err != nil || len(got) != 2 {
+		t.Fatalf("%d pages, %v", len(got), err)
 	}
 	for i := range good {
-		if got, err := decodePart(stored(t, good[:i]), 7); !errors.Is(err, ErrCorrupt) || got != nil {
+		if got, err := decodePart(compress(good[:i]), 7); !errors.Is(err, ErrCorrupt) || got != nil {
 			t.Fatalf("cut off at %d of %d bytes: %v", i, len(good), err)
 		}
 	}
@@ -100,7 +70,7 @@ func TestDecodePartRefusesWhatCannotBe(t *testing.T) {
 			return slices.Concat(b[:where+4], binary.AppendUvarint(nil, 1<<63), b[where+5:])
 		},
 	} {
-		if got, err := decodePart(stored(t, change(slices.Clone(good))), 7); !errors.Is(err, ErrCorrupt) || got != nil {
+		if got, err := decodePart(compress(change(slices.Clone(good))), 7); !errors.Is(err, ErrCorrupt) || got != nil {
 			t.Errorf("%s: %d pages, %v", name, len(got), err)
 		}
 	}
@@ -110,7 +80,7 @@ func TestDecodePartRefusesWhatCannotBe(t *testing.T) {
 func TestDecodePartBoundsItsMemory(t *testing.T) {
 	for _, n := range []int{bundlePart + 1, 100 * bundlePart} {
 		head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(n)), 1)
-		b := deflated(t, head, someSegment[:], make([]byte, n*PageSize))
+		b := compress(head, someSegment[:], make([]byte, n*PageSize))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		got, err := decodePart(b, 1<<32-1)
@@ -130,10 +100,7 @@ func TestDecodeBundleRefusesParts(t *testing.T) {
 		pages[i] = BundledPage{PageEntry{PageIdx(i + 1), textPage(uint64(i))}, someSegment}
 	}
 	part := func(pages []BundledPage) []byte {
-		b, err := encodePart(pages)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := encodePart(pages)
 		return append(binary.AppendUvarint(nil, uint64(len(b))), b...)
 	}
 	first, second, third := part(pages[:bundlePart]), part(pages[bundlePart:2*bundlePart]), part(pages[2*bundlePart:])
@@ -166,7 +133,7 @@ func FuzzDecodeBundle(f *testing.F) {
 		if got, err := decodeBundle(plain, 1<<20); err != nil && (!errors.Is(err, ErrCorrupt) || got != nil) {
 			t.Fatalf("%d pages and another error: %v", len(got), err)
 		}
-		part := stored(t, plain)
+		part := compress(plain)
 		bundle, err := decodeBundle(append(binary.AppendUvarint(nil, uint64(len(part))), part...), 1<<20)
 		if err != nil {
 			if !errors.Is(err, ErrCorrupt) || bundle != nil {
@@ -174,10 +141,7 @@ func FuzzDecodeBundle(f *testing.F) {
 			}
 			return
 		}
-		b, err := encodeBundle(bundle)
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := encodeBundle(bundle)
 		if again, err := decodeBundle(b, 1<<20); err != nil || !equalBundles(again, bundle) {
 			t.Fatalf("%d pages come out again of %d, %v", len(again), len(bundle), err)
 		}

@@ -18,7 +18,7 @@ import (
 //	     4     1  kind 'H' (checkpoint)
 //	     5     1  version, 1
 //	     6     2  zero
-//	     8        the chunks that are new, each a PageTable record in a DEFLATE stream
+//	     8        the chunks that are new, each a PageTable record in a Zstandard frame
 //	              the CheckpointRoot record
 //
 // A commit names the root by offset, length and SHA-256, the root each chunk. The
@@ -154,7 +154,7 @@ func compressChunk(record []byte) ([]byte, error) {
 	if len(record) > maxChunkRecord {
 		return nil, fmt.Errorf("graft: chunk of %d bytes is over the limit of %d", len(record), maxChunkRecord)
 	}
-	return deflate(record)
+	return compress(record), nil
 }
 
 // DecodeChunk verifies the bytes of chunk ch and gives its pages. It returns
@@ -163,7 +163,7 @@ func DecodeChunk(ch Chunk, b []byte) (PageTable, error) {
 	if len(b) > MaxChunkSize || int64(len(b)) != ch.Length || HashOf(b) != ch.Sum {
 		return PageTable{}, fmt.Errorf("%w: chunk of leaf %d: hash of %d bytes", ErrCorrupt, ch.Leaf, len(b))
 	}
-	record, err := inflate(b, maxChunkRecord)
+	record, err := decompress(b, maxChunkRecord)
 	if err != nil {
 		return PageTable{}, fmt.Errorf("%w: chunk of leaf %d: %w", ErrCorrupt, ch.Leaf, err)
 	}
@@ -317,10 +317,7 @@ func encodeCheckpoint(c *Checkpoint) ([]byte, error) {
 		m.ChunkLeaves = append(m.ChunkLeaves, uint32(ch.Leaves))
 		next = ch.last() + 1
 	}
-	var err error
-	if m.Bundle, err = encodeBundle(c.Bundle); err != nil {
-		return nil, err
-	}
+	m.Bundle = encodeBundle(c.Bundle)
 	b, err := EncodeRecord(KindCheckpoint, m)
 	if err == nil && len(b) > MaxCheckpointRoot {
 		err = fmt.Errorf("graft: checkpoint root of %d bytes is over the limit of %d", len(b), MaxCheckpointRoot)

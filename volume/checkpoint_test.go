@@ -385,15 +385,15 @@ func TestDecodeChunkRefusesDamage(t *testing.T) {
 		return c
 	}
 	payload := chunkPayload(t, good)
-	newer := deflated(t, seal(KindPageTable, 2, payload))
+	newer := compress(seal(KindPageTable, 2, payload))
 	if _, err := DecodeChunk(named(newer), newer); !errors.Is(err, ErrVersion) {
 		t.Errorf("version 2: %v", err)
 	}
-	large := deflated(t, seal(KindPageTable, formatVersion, append(slices.Clone(payload), unknownField(maxChunkRecord)...)))
+	large := compress(seal(KindPageTable, formatVersion, append(slices.Clone(payload), unknownField(maxChunkRecord)...)))
 	if _, err := DecodeChunk(named(large), large); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a record of more than %d bytes in %d: %v", maxChunkRecord, len(large), err)
 	}
-	small := deflated(t, seal(KindPageTable, formatVersion, append(slices.Clone(payload), unknownField(60<<10)...)))
+	small := compress(seal(KindPageTable, formatVersion, append(slices.Clone(payload), unknownField(60<<10)...)))
 	if _, err := DecodeChunk(named(small), small); err != nil {
 		t.Errorf("an unknown field in %d bytes: %v", len(small), err)
 	}
@@ -401,7 +401,7 @@ func TestDecodeChunkRefusesDamage(t *testing.T) {
 	if _, err := DecodeChunk(named(plain), plain); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("a record that is not compressed: %v", err)
 	}
-	empty := deflated(t, seal(KindPageTable, formatVersion, nil))
+	empty := compress(seal(KindPageTable, formatVersion, nil))
 	none := named(empty)
 	none.Pages = 0
 	if _, err := DecodeChunk(none, empty); !errors.Is(err, ErrCorrupt) {
@@ -412,7 +412,7 @@ func TestDecodeChunkRefusesDamage(t *testing.T) {
 // chunkPayload is the payload of the record in a chunk.
 func chunkPayload(tb testing.TB, chunk []byte) []byte {
 	tb.Helper()
-	record, err := inflate(chunk, maxChunkRecord)
+	record, err := decompress(chunk, maxChunkRecord)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -463,7 +463,7 @@ func FuzzDecodeChunk(f *testing.F) {
 		if len(payload)+envelopeSize > maxChunkRecord || proto.Unmarshal(payload, &m) != nil || leaves < 0 || leaves > len(m.PageGap) {
 			return
 		}
-		b := deflated(t, seal(KindPageTable, formatVersion, payload))
+		b := compress(seal(KindPageTable, formatVersion, payload))
 		ch := Chunk{Leaf: LeafIdx(leaf), Leaves: leaves, Object: someKey, Length: int64(len(b)), Sum: HashOf(b), Pages: len(m.PageGap)}
 		table, err := DecodeChunk(ch, b)
 		if err != nil {
