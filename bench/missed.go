@@ -45,7 +45,7 @@ var reasons = map[string]reason{
 	"cold-scan-time": {"Badger copies and syncs what was fetched beside the scan, some 0.6 s of processor time for 165 MB (docs/adr/0017)",
 		profile("cold-scan")},
 	"cold-point-join-pushed": compaction, "cold-profile-pushed": compaction, "cold-scan-pushed": compaction,
-	"cold-point-join-1.5GB-time": {"The interior pages that come with its checkpoint, 750 KiB, were decoded as a whole before the query went on, in one round trip more than for 165 MB; since then they are decoded in parts (docs/adr/0021), of which there is no figure on a quiet machine",
+	"cold-point-join-1.5GB-time": {"The interior pages that come with its checkpoint, 750 KiB, are decoded before the query goes on (docs/adr/0021)",
 		profile("cold-point-join-1.5GB")},
 	"cold-profile-1.5GB-time": {"As for the point query on 1.5 GB", profile("cold-profile-1.5GB")},
 	"cold-point-join-warm-time": {"Two round trips leave 18 ms for all else, which go to the data directory that is made, the clone, whose Tag is durable, and SQLite's start (docs/adr/0019 and 0023)",
