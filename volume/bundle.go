@@ -81,7 +81,7 @@ func encodePart(bundle []BundledPage) []byte {
 	for _, s := range streams {
 		parts = append(parts, binary.AppendUvarint(nil, uint64(len(s))))
 	}
-	return compress(append(parts, streams[:]...)...)
+	return compress(slices.Concat(append(parts, streams[:]...)...))
 }
 
 // decodeBundle reads what encodeBundle gave for a checkpoint of so many pages.

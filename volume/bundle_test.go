@@ -80,7 +80,7 @@ func TestDecodePartRefusesWhatCannotBe(t *testing.T) {
 func TestDecodePartBoundsItsMemory(t *testing.T) {
 	for _, n := range []int{bundlePart + 1, 100 * bundlePart} {
 		head := binary.AppendUvarint(binary.AppendUvarint(nil, uint64(n)), 1)
-		b := compress(head, someSegment[:], make([]byte, n*PageSize))
+		b := compress(slices.Concat(head, someSegment[:], make([]byte, n*PageSize)))
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		got, err := decodePart(b, 1<<32-1)

@@ -2,7 +2,6 @@ package volume
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
@@ -12,28 +11,29 @@ import (
 // until it is decompressed, which takes DEFLATE nearly three times as long, to the same
 // size (docs/adr/0021). Pages are compressed by LZ4, in frames: see [FrameEncoder].
 
-// compressedWindow is more than anything that is compressed has, so that it is one segment.
+// compressedWindow is how far the encoder looks back, which is all that it compresses. It keeps
+// memory in proportion.
 const compressedWindow = 2 << 20
 
 var zstdEncoder = sync.OnceValue(func() *zstd.Encoder {
 	// One at a time, lest there be tables for each processor. A hash is over all of it anyway.
-	e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressedWindow), zstd.WithEncoderCRC(false))
-	if err != nil {
-		panic(err) // options that cannot be
-	}
-	return e
+	return must(zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(compressedWindow), zstd.WithEncoderCRC(false)))
 })
 
 var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxPartPlain))
-	if err != nil {
-		panic(err)
-	}
-	return d
+	return must(zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxPartPlain)))
 })
 
-// compress compresses parts, one after the other.
-func compress(parts ...[]byte) []byte { return zstdEncoder().EncodeAll(slices.Concat(parts...), nil) }
+// must gives c. An error is of options that cannot be, which are constants above: it
+// depends on no input.
+func must[C any](c C, err error) C {
+	if err != nil {
+		panic(fmt.Errorf("graft: options of zstd: %w", err))
+	}
+	return c
+}
+
+func compress(plain []byte) []byte { return zstdEncoder().EncodeAll(plain, nil) }
 
 // decompress gives what was compressed, if that is at most so many bytes. Whatever b
 // is, it takes memory for a part of a bundle at most.

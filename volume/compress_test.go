@@ -2,13 +2,14 @@ package volume
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"runtime"
 	"testing"
 )
 
 func TestDecompressRefusesOtherBytes(t *testing.T) {
 	plain := bytes.Repeat([]byte("page index"), 100)
-	b := compress(plain[:400], plain[400:])
+	b := compress(plain)
 	if got, err := decompress(b, len(plain)); err != nil || !bytes.Equal(got, plain) {
 		t.Fatalf("%d bytes come out of %d, %v", len(got), len(plain), err)
 	}
@@ -19,6 +20,11 @@ func TestDecompressRefusesOtherBytes(t *testing.T) {
 	}
 	if got, err := decompress(append(b, 0), len(plain)); err == nil {
 		t.Errorf("a byte more: %d bytes", len(got))
+	}
+	largest := make([]byte, maxPartPlain) // and does not compress
+	rand.NewChaCha8([32]byte{}).Read(largest)
+	if got, err := decompress(compress(largest), maxPartPlain); err != nil || !bytes.Equal(got, largest) {
+		t.Errorf("%d bytes come out of %d, %v", len(got), len(largest), err)
 	}
 	if got, err := decompress(b, len(plain)-1); err == nil {
 		t.Errorf("%d bytes, one more than there may be", len(got))
