@@ -192,7 +192,7 @@ func (s *Store) openBadger() (*badger.DB, error) {
 	if err := badgerguard.Tidy(dir); err != nil {
 		return nil, err
 	}
-	if err := badgerguard.Check(dir); err != nil {
+	if err := badgerguard.Prepare(dir); err != nil {
 		return nil, err
 	}
 	size, err := directorySize(dir)

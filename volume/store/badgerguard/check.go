@@ -29,7 +29,24 @@ const preallocation = 1 << 20
 // have the directory open. It reads every table, every memtable's log and the
 // newest value log, as Badger will.
 func Check(dir string) error {
+	return (&checker{dir: dir}).check()
+}
+
+// Prepare is Check that then cuts the newest value log, for good, behind the last
+// byte that anything points to. What lies there is of requests that did not come to
+// their end, or dead. It may not be on disk although it can be read: Linux shows
+// it even after an msync that has failed. Badger would take it in and begin another log,
+// and a later power cut leave holes in it, which [CheckGC] cannot tell from damage.
+func Prepare(dir string) error {
 	c := &checker{dir: dir}
+	if err := c.check(); err != nil {
+		return err
+	}
+	return c.cutNewest()
+}
+
+// check is Check.
+func (c *checker) check() error {
 	if err := c.list(); err != nil || c.empty() {
 		return err
 	}

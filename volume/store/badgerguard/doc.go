@@ -47,9 +47,10 @@
 //
 // # What a store must do
 //
-//   - Call [Tidy], then [Check], then badger.Open, with the directory locked.
-//   - Refuse writes after a failed msync of Badger's, which it may only log:
-//     rule 1 takes it for granted that what is pointed to was synced.
+//   - Call [Tidy], then [Prepare], then badger.Open, with the directory locked.
+//   - Keep Badger's writer from going on after a failed msync of the value log,
+//     which it may only log: rule 1 takes it for granted that what is pointed to was
+//     synced.
 //   - Call [CheckGC] before each DB.RunValueLogGC.
 //   - Run Flatten, DropPrefix and RunValueLogGC one after the other: Flatten
 //     beside DropPrefix makes tables overlap, with which no open succeeds.

@@ -95,6 +95,9 @@ func TestKillsLeaveNoDamage(t *testing.T) {
 			t.Errorf("kill %d: the process ended by itself: %v", kill, err)
 		}
 		must(t, Tidy(dir))
+		if err := Prepare(dir); err != nil {
+			t.Errorf("kill %d: %v", kill, err)
+		}
 		wantWhole(t, dir, fmt.Sprintf("kill %d", kill))
 		if last >= 0 {
 			wantRound(t, dir, last)

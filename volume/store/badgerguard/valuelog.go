@@ -74,6 +74,28 @@ func (c *checker) checkNewest(id uint64) error {
 	return nil
 }
 
+// cutNewest cuts the newest value log behind all that is pointed to, of which check
+// has found every byte there.
+func (c *checker) cutNewest() error {
+	ids := sortedIDs(c.vlogs)
+	if len(ids) == 0 {
+		return nil
+	}
+	id := ids[len(ids)-1]
+	end := max(c.pointers[id].end(), logHeaderSize)
+	if c.vlogs[id] <= end {
+		return nil
+	}
+	f, err := os.OpenFile(filepath.Join(c.dir, vlogName(id)), os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("cut the value log: %w", err)
+	}
+	if err := errors.Join(f.Truncate(end), f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("cut the value log: %w", err)
+	}
+	return nil
+}
+
 // valueLogEnd gives the offset behind the last entry that can be reached from
 // the start of a value log.
 func valueLogEnd(path string) (end int64, absurd bool, err error) {
