@@ -9,7 +9,7 @@ CROSS      = linux/amd64 linux/arm64 linux/arm linux/386 linux/riscv64 linux/ppc
 	freebsd/amd64 freebsd/arm64 netbsd/amd64 openbsd/amd64 android/arm64 js/wasm wasip1/wasm
 EMULATED   = linux/386 linux/arm linux/arm64 linux/s390x
 # Tests that start themselves, which a program under qemu-user cannot: the kernel has no way to run its file.
-STARTING   = TestWriteUntilKilled|TestKilledProcess|TestKillsLeaveNoDamage|NamesTheProcess|RaceOfProcesses
+STARTING   = TestWriteUntilKilled|TestKilledProcess|TestKillsLeaveNoDamage|NamesTheProcess|RaceOfProcesses|FailedMsync
 FUZZTIME  ?= 5000x
 # Packages that are tested at a time: some tests wait for the disk, or for time to pass.
 PARALLEL  ?= -p 3

@@ -361,9 +361,30 @@ func (s *Store) markDirty() error {
 
 // batch writes to Badger in synced transactions, as many as it takes.
 func (s *Store) batch(op string, fill func(*writeBatch) error) error {
+	err := s.write(func(db *badger.DB) error {
+		wb := newWriteBatch(db, s.poison.writer)
+		defer wb.Cancel()
+		if err := fill(wb); err != nil {
+			return err
+		}
+		return wb.Flush()
+	})
+	if err != nil && !errors.Is(err, ErrPoisoned) {
+		return fmt.Errorf("%s badger: %w", op, err)
+	}
+	return err
+}
+
+// update writes to Badger in one synced transaction.
+func (s *Store) update(fn func(*badger.Txn) error) error {
+	return s.write(func(db *badger.DB) error { return s.poison.writer.update(db, fn) })
+}
+
+// write runs fn, which writes to Badger, and lets reads see it. It fails when the store
+// is poisoned by then: reads may not see what was written.
+func (s *Store) write(fn func(*badger.DB) error) error {
 	s.writing.RLock()
 	defer s.writing.RUnlock()
-	defer s.renewReads()
 	if err := s.poison.err(); err != nil {
 		return err // what it would delete may be what a Change in doubt needs
 	}
@@ -371,43 +392,27 @@ func (s *Store) batch(op string, fill func(*writeBatch) error) error {
 	if err != nil {
 		return err
 	}
-	wb := newWriteBatch(db)
-	defer wb.Cancel()
-	err = fill(wb)
-	if err == nil {
-		err = wb.Flush()
+	s.reads.keep(db)
+	err = fn(db)
+	s.renewReads(db)
+	return s.orPoisoned(err)
+}
+
+// orPoisoned gives err, or why the store is poisoned if there is none, or none but that
+// Badger's writer is held for it.
+func (s *Store) orPoisoned(err error) error {
+	if err == nil || errors.Is(err, errHeld) {
+		return s.poison.err()
 	}
-	if err != nil {
-		return fmt.Errorf("%s badger: %w", op, err)
-	}
-	return s.poison.err()
+	return err
 }
 
 // renewReads lets reads see what was written to Badger, unless Badger is stuck: then
 // nobody reads from it.
-func (s *Store) renewReads() {
-	db := s.badger.reading()
-	if db == nil || s.poison.stuck.Load() {
+func (s *Store) renewReads(db *badger.DB) {
+	if s.poison.stuck.Load() {
 		s.reads.drop()
 		return
 	}
 	s.reads.renew(db)
-}
-
-// update writes to Badger in one synced transaction.
-func (s *Store) update(fn func(*badger.Txn) error) error {
-	s.writing.RLock()
-	defer s.writing.RUnlock()
-	defer s.renewReads()
-	if err := s.poison.err(); err != nil {
-		return err
-	}
-	db, err := s.await()
-	if err != nil {
-		return err
-	}
-	if err := db.Update(fn); err != nil {
-		return err
-	}
-	return s.poison.err()
 }

@@ -58,7 +58,7 @@ func openError(err error) error {
 	return corruptf("open badger: %w", err)
 }
 
-// view runs fn in a read transaction of Badger, or not while nothing is in it.
+// view runs fn in the shared read transaction of Badger, or not while nothing is in it.
 func (s *Store) view(fn func(txn *badger.Txn) error) error {
 	if err := s.use.acquire(); err != nil {
 		return err
@@ -71,7 +71,8 @@ func (s *Store) view(fn func(txn *badger.Txn) error) error {
 	if db == nil {
 		return nil
 	}
-	return db.View(fn)
+	_, err := s.reads.view(db, fn)
+	return err
 }
 
 // get reads the value of one key, which is shared.
@@ -182,11 +183,17 @@ type badgerLogger struct {
 }
 
 // The beginnings of what Badger v4.9 logs instead of returning it.
-//
-// failedSync: Badger goes on as if the value log was on disk.
-const failedSync = "Error while curlf sync"
+const (
+	// failedSync: Badger goes on as if the value log was on disk.
+	failedSync = "Error while curlf sync"
+	// failedLastSync is in what "writeRequests:" says of a file of the value log that is full. It fails
+	// those who wait, and the next ones go on.
+	failedLastSync = "Unable to sync value log"
+)
 
 var (
+	// holds: nothing may point to what is written next to the value log.
+	holds = []string{failedSync, failedLastSync}
 	// fatal: nobody knows what is on disk, or a log may have lost its end.
 	fatal = []string{
 		failedSync, "writeRequests:", "error flushing memtable to disk", "While trying to flush memtable",
@@ -211,8 +218,8 @@ func (l badgerLogger) hear(level slog.Level, format string, args []any) {
 	if slices.ContainsFunc(stuck, begins) {
 		l.poison.stuck.Store(true)
 	}
-	if begins(failedSync) {
-		l.poison.holdWriter()
+	if slices.ContainsFunc(holds, begins) {
+		l.poison.writer.hold()
 	}
 }
 

@@ -66,43 +66,24 @@ func (s *Store) badgerDir() string { return filepath.Join(s.dir, "badger") }
 // collect writes one file of the value log anew, if one is worth it. Badger
 // looks at its memtable without a lock then, so nothing else writes to it.
 func (s *Store) collect() error {
+	return s.alone(func(db *badger.DB) error { return db.RunValueLogGC(discardRatio) })
+}
+
+// alone runs fn while nobody else writes to Badger. It gives the transaction of reads up, before
+// lest what is dead is kept for it, and afterwards since places have changed.
+func (s *Store) alone(fn func(*badger.DB) error) error {
 	db, err := s.await()
 	if err != nil {
 		return err
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	if err := s.poison.err(); err != nil {
+		return err
+	}
 	s.reads.drop()
-	defer s.reads.drop() // for the places
-	c := &collection{held: make(chan struct{}), goOn: make(chan struct{})}
-	s.poison.collection.Store(c)
-	defer s.poison.collection.Store(nil)
-	done := make(chan error, 1)
-	go func() { done <- db.RunValueLogGC(discardRatio) }()
-	select {
-	case err := <-done:
-		return errors.Join(err, s.poison.err())
-	case <-c.held:
-		return s.poison.err() // Badger stays in the middle of it until the process ends
-	}
-}
-
-// collection is the writing anew of one file of the value log.
-type collection struct {
-	held chan struct{} // is closed when Badger's writer is held
-	goOn chan struct{} // lets the writer go on: only tests do
-}
-
-// holdWriter is called by Badger's writer when the value log could not be synced. While
-// a file is collected it does not return: Badger would point to what may not be on disk,
-// and delete the file that has it. What was written before is read as ever, for nobody
-// waits for a collection, and the next open finds the old file.
-func (p *poison) holdWriter() {
-	if c := p.collection.Load(); c != nil {
-		p.held.Store(true)
-		close(c.held)
-		<-c.goOn
-	}
+	defer s.reads.drop()
+	return s.orPoisoned(s.poison.writer.run(func() error { return fn(db) }))
 }
 
 // discardRatio is how much of a file of the value log must be dead for it to be
@@ -184,21 +165,14 @@ var keyFlush = []byte("~")
 // takes no writes meanwhile: changes go on in the journal. The filler is deleted
 // before.
 func (s *Store) flushMemtables() error {
-	db, err := s.await()
-	if err != nil {
-		return err
-	}
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	s.reads.drop()
-	err = db.Update(func(txn *badger.Txn) error {
+	err := s.update(func(txn *badger.Txn) error {
 		return errors.Join(txn.Set(keyFlush, nil), txn.Delete([]byte(keyFiller)))
 	})
 	if err == nil {
-		err = db.DropPrefix(keyFlush)
+		err = s.alone(func(db *badger.DB) error { return db.DropPrefix(keyFlush) })
 	}
 	if err != nil {
 		return fmt.Errorf("flush badger: %w", err)
 	}
-	return s.poison.err()
+	return nil
 }

@@ -104,7 +104,7 @@ func (s *Store) makeBadger() {
 		s.poison.set(err)
 		s.logError("make badger", err)
 	} else {
-		s.reads.giveBack(s.reads.begin(db)) // which waits for writes, once there are any
+		s.reads.keep(db) // to begin one waits for writes, once there are any
 	}
 	m.db, m.err = db, err
 }

@@ -53,11 +53,21 @@ type saying struct {
 	warns  bool
 	format string
 	args   []any
-	stuck  bool
+	kind   sayingKind
 }
 
+// sayingKind is what becomes of Badger, besides that the store takes no more writes.
+type sayingKind int
+
+const (
+	goesOn sayingKind = iota
+	isStuck
+	isHeld // its writer is, which says it
+)
+
 var sayings = []saying{
-	{format: "Error while curlf sync: %v\n", args: []any{errPlanted}},
+	{kind: isHeld, format: "Error while curlf sync: %v\n", args: []any{errPlanted}},
+	{kind: isHeld, format: "writeRequests: Unable to sync value log: %q error: %v", args: []any{"planted/000001.vlog", errPlanted}},
 	{format: "writeRequests: %v", args: []any{errPlanted}},
 	{format: "While trying to flush memtable: %v", args: []any{errPlanted}},
 	{format: "Ignoring table %s", args: []any{"planted/000003.sst"}},
@@ -65,8 +75,8 @@ var sayings = []saying{
 	{warns: true, format: "While running doCompact: %v\n", args: []any{errPlanted}},
 	{warns: true, format: "While running doCompact with %+v. Error: %v\n", args: []any{"a compaction", errPlanted}},
 	{warns: true, format: "While running compact def: %+v. Error: %v", args: []any{"a compaction", errPlanted}},
-	{stuck: true, format: "error flushing memtable to disk: %v, retrying", args: []any{errPlanted}},
-	{stuck: true, format: "Got error: %v for id: %d\n", args: []any{errPlanted, 7}},
+	{kind: isStuck, format: "error flushing memtable to disk: %v, retrying", args: []any{errPlanted}},
+	{kind: isStuck, format: "Got error: %v for id: %d\n", args: []any{errPlanted, 7}},
 }
 
 // say has the Badger of s say it. What it says is in the error of each write.
@@ -80,16 +90,16 @@ func (y saying) say(s *Store) (cause string) {
 }
 
 // forSayings runs a test for those of a kind.
-func forSayings(t *testing.T, stuck bool, fn func(*testing.T, saying)) {
+func forSayings(t *testing.T, kind sayingKind, fn func(*testing.T, saying)) {
 	for _, y := range sayings {
-		if y.stuck == stuck {
+		if y.kind == kind {
 			t.Run(y.format, func(t *testing.T) { fn(t, y) })
 		}
 	}
 }
 
 func TestBadgersLogPoisons(t *testing.T) {
-	forSayings(t, false, func(t *testing.T, y saying) {
+	forSayings(t, goesOn, func(t *testing.T, y saying) {
 		w := openPoisonable(t)
 		must(t, w.apply(w.change(1, true)))
 		cause := y.say(w.s)
@@ -109,7 +119,7 @@ func TestBadgersLogPoisons(t *testing.T) {
 // TestStuckBadgerIsLeftAlone has what is not in Badger read on, and no call that
 // waits for Badger or reads from it.
 func TestStuckBadgerIsLeftAlone(t *testing.T) {
-	forSayings(t, true, func(t *testing.T, y saying) {
+	forSayings(t, isStuck, func(t *testing.T, y saying) {
 		w := openPoisonable(t)
 		before := w.now()
 		c := w.change(2, true)

@@ -13,7 +13,12 @@ import (
 // next one, and reads go on with the last until then.
 //
 // Nobody keeps one for long, for Badger does not forget what was deleted since.
+//
+// There is a current one in each write to Badger: when Badger's writer is held in it, no
+// other can begin any more.
 type readTxns struct {
+	writer *writerHold
+
 	epoch atomic.Uint64 // of the current transaction; goes up with each write, under mu
 
 	written atomic.Uint64 // writes that are done
@@ -25,7 +30,7 @@ type readTxns struct {
 
 	mu struct {
 		sync.Mutex
-		current *readTxn // nil until somebody reads
+		current *readTxn // nil until somebody reads or writes
 	}
 }
 
@@ -41,12 +46,29 @@ type readTxn struct {
 // view runs fn in a read transaction that sees every write that has returned, and
 // gives its epoch.
 func (r *readTxns) view(db *badger.DB, fn func(*badger.Txn) error) (epoch uint64, err error) {
-	t := r.take()
-	if t == nil {
-		t = r.begin(db)
-	}
+	t := r.get(db)
 	defer r.giveBack(t)
 	return t.epoch, fn(t.txn)
+}
+
+// keep sees to it that there is a current transaction.
+func (r *readTxns) keep(db *badger.DB) { r.giveBack(r.get(db)) }
+
+// get gives the current transaction, which it begins if there is none: then nothing is
+// being written, nor is before it gives the turn back.
+func (r *readTxns) get(db *badger.DB) *readTxn {
+	if t := r.take(); t != nil {
+		return t
+	}
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	t := r.take()
+	if t == nil {
+		r.turn.seen = r.written.Load()
+		r.swap(&readTxn{txn: db.NewTransaction(false)})
+		t = r.take()
+	}
+	return t
 }
 
 // take gives the current transaction, or nil when there is none.
@@ -58,24 +80,6 @@ func (r *readTxns) take() *readTxn {
 		t.users++
 	}
 	return t
-}
-
-// begin gives the current transaction, which it begins if there is none.
-func (r *readTxns) begin(db *badger.DB) *readTxn {
-	r.turn.Lock()
-	defer r.turn.Unlock()
-	if t := r.take(); t != nil {
-		return t
-	}
-	r.beginLocked(db)
-	return r.take()
-}
-
-// beginLocked begins a transaction that takes the place of the current one. The
-// caller holds the turn.
-func (r *readTxns) beginLocked(db *badger.DB) {
-	r.turn.seen = r.written.Load()
-	r.swap(&readTxn{txn: db.NewTransaction(false)})
 }
 
 // swap puts t, or nil, in the place of the current transaction. The caller holds the
@@ -109,7 +113,7 @@ func (r *readTxns) giveBack(t *readTxn) {
 }
 
 // renew lets reads see a write. Call it when the write is done, before anybody relies
-// on it.
+// on it. When Badger's writer is held, reads go on with the transaction that they have.
 func (r *readTxns) renew(db *badger.DB) {
 	n := r.written.Add(1)
 	r.turn.Lock()
@@ -117,17 +121,14 @@ func (r *readTxns) renew(db *badger.DB) {
 	if r.turn.seen >= n { // somebody else's sees it too
 		return
 	}
-	r.mu.Lock()
-	isRead := r.mu.current != nil
-	r.mu.Unlock()
-	if isRead {
-		r.beginLocked(db)
-	} else {
-		r.swap(nil) // for the epoch
+	seen := r.written.Load()
+	if txn := r.writer.begin(db, false); txn != nil {
+		r.turn.seen = seen
+		r.swap(&readTxn{txn: txn})
 	}
 }
 
-// drop gives the current transaction up.
+// drop gives the current transaction up. Nobody writes then, or nobody reads any more.
 func (r *readTxns) drop() {
 	r.turn.Lock()
 	defer r.turn.Unlock()

@@ -58,6 +58,9 @@ func TestReadsDoNotWaitForWrites(t *testing.T) {
 		if has, err := s.HasPage(id, 20); err != nil || has {
 			t.Errorf("page 20 is here: %v, %v", has, err)
 		}
+		if head, err := s.Head(someVolume); head != 0 || err != nil {
+			t.Errorf("head %d, %v", head, err)
+		}
 	}()
 	select {
 	case <-read:

@@ -3,10 +3,8 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -193,35 +191,10 @@ func TestCloseRemembersStagedPages(t *testing.T) {
 	}
 }
 
-// failingCollection has the first write of a collection fail to be synced.
-type failingCollection struct {
-	slog.Handler
-	store  atomic.Pointer[Store]
-	before string // where the files of the value log are copied to, as they are before it
-	failed *collection
-}
-
-func (f *failingCollection) Enabled(context.Context, slog.Level) bool { return true }
-
-func (f *failingCollection) Handle(_ context.Context, r slog.Record) error {
-	s := f.store.Load()
-	if s == nil || s.poison.collection.Load() == nil || f.failed != nil {
-		return nil
-	}
-	switch r.Message {
-	case midWrite:
-		return testdir.Copy(f.before, s.badgerDir())
-	case "Writing to memtable": // what comes after the sync
-		f.failed = s.poison.collection.Load()
-		sayings[0].say(s)
-	}
-	return nil
-}
-
 // TestFailedSyncInACollectionLosesNothing has the disk keep nothing of the file of the
 // value log that others are collected into.
 func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
-	f := &failingCollection{Handler: slog.DiscardHandler, before: testdir.InMemory(t)}
+	f := newSyncFailure(testdir.InMemory(t))
 	s, err := Open(testdir.InMemory(t), Options{Logger: slog.New(f)})
 	must(t, err)
 	kept, gone := volume.NewSegmentID(), volume.NewSegmentID()
@@ -232,7 +205,7 @@ func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
 		dead[i] = volume.PageEntry{Idx: volume.PageIdx(i + 1), Page: want[0].Page}
 	}
 	must(t, s.Stage(gone, dead))
-	f.store.Store(s)
+	f.arm(s, "Rewriting fid", 1)
 	live := Live{Pages: NewPageRefSet()}
 	for p := range volume.PageIdx(len(want)) {
 		live.Pages.Add(PageRef{kept, p + 1})
@@ -240,7 +213,7 @@ func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
 	_, err = s.Sweep(t.Context(), func(context.Context) (Live, error) { return live, nil })
 	must(t, err)
 	wantPoisoned(t, "compact", s.Compact(t.Context()), errPlanted.Error())
-	if f.failed == nil {
+	if !s.poison.writer.isHeld() {
 		t.Fatal("nothing was collected")
 	}
 	s.cache.pages.InvalidateAll()
@@ -251,17 +224,13 @@ func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
 
 	after := testdir.InMemory(t) // what the process leaves
 	must(t, testdir.Copy(after, s.Dir()))
-	newest, _, err := badgerguard.Newest(f.before)
-	must(t, err)
-	name := fmt.Sprintf("%06d.vlog", newest)
-	must(t, testdir.CopyFile(filepath.Join(after, "badger", name), filepath.Join(f.before, name)))
+	must(t, errors.Join(f.mu.err, copyValueLog(filepath.Join(after, "badger"), f.before)))
 	again := open(t, after)
 	checkPages(t, again, kept, want)
 	sweepAllBut(t, again, kept, volume.PageIdx(len(want)))
 	checkPages(t, again, kept, want)
 
-	close(f.failed.goOn)
-	must(t, errors.Join(dbOf(s).Close(), s.lock.release())) // as the end of the process does
+	s.endProcess(t)
 }
 
 // TestFilesOfTheValueLogAreBounded has the size that a file of the value log may have

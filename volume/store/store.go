@@ -151,6 +151,8 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 		return nil, err
 	}
 	s := &Store{dir: dir, files: filesys.Dir(dir), opts: opts.withDefaults(dir), lock: lock, use: newUsage()}
+	s.poison.writer = newWriterHold()
+	s.reads.writer = s.poison.writer
 	s.log = s.opts.Logger
 	s.fetched.setQuota(opts.Quota)
 	defer func() {
@@ -236,17 +238,32 @@ func (s *Store) closeParts() error {
 		errs = append(errs, s.journal.Close())
 	}
 	s.reads.drop()
-	if s.badger.made != nil {
-		<-s.badger.made
-		if s.badger.db != nil && (s.poison.stuck.Load() || s.poison.held.Load()) {
-			// It goes on compacting, and has its Logger, which has s.
-			return errors.Join(append(errs, s.lock.keep(s.poison.first()))...)
-		}
-		if s.badger.db != nil {
-			errs = append(errs, s.badger.db.Close())
-		}
+	left, err := s.closeBadger()
+	if left {
+		// It goes on compacting, and has its Logger, which has s.
+		return errors.Join(append(errs, err, s.lock.keep(s.poison.first()))...)
 	}
-	return errors.Join(append(errs, s.lock.release())...)
+	return errors.Join(append(errs, err, s.lock.release())...)
+}
+
+// closeBadger closes Badger, if it is open, or tells that it has to be left alone.
+func (s *Store) closeBadger() (left bool, err error) {
+	if s.badger.made == nil {
+		return false, nil
+	}
+	<-s.badger.made
+	db := s.badger.db
+	switch {
+	case db == nil:
+		return false, nil
+	case s.poison.stuck.Load() || s.poison.writer.isHeld():
+		return true, nil
+	}
+	err = s.poison.writer.run(db.Close)
+	if errors.Is(err, errHeld) { // by now
+		return true, s.poison.err()
+	}
+	return false, err
 }
 
 // poison is why a store takes no more writes.
@@ -256,8 +273,7 @@ type poison struct {
 
 	stuck atomic.Bool // Badger would neither read nor close: leave it alone
 
-	collection atomic.Pointer[collection] // that is under way, or nil
-	held       atomic.Bool                // Badger's writer is held: Badger would not close
+	writer *writerHold
 }
 
 func (p *poison) set(cause error) {

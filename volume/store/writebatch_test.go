@@ -1,6 +1,8 @@
 package store
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -27,6 +29,38 @@ func TestNoTransactionOutgrowsItsFile(t *testing.T) {
 			if info.Size() > most {
 				t.Errorf("%s has %d bytes, mapped were %d", filepath.Base(f), info.Size(), most)
 			}
+		}
+	}
+}
+
+// TestManyKeysTakeSeveralTransactions writes more keys together than Badger takes in one transaction.
+func TestManyKeysTakeSeveralTransactions(t *testing.T) {
+	const keys = 7_000
+	s := openNew(t)
+	before := dbOf(s).MaxVersion()
+	key := func(i int) []byte { return fmt.Appendf(nil, "k%d", i) }
+	must(t, s.batch("fill", func(wb *writeBatch) error {
+		for i := range keys {
+			if err := wb.Set(key(i), key(i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	must(t, s.batch("clear", func(wb *writeBatch) error {
+		for i := range keys / 2 {
+			if err := wb.Delete(key(2 * i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	if n := dbOf(s).MaxVersion() - before; n < 4 {
+		t.Errorf("%d transactions", n)
+	}
+	for i := range keys {
+		if b, err := s.get(key(i)); i%2 == 1 && string(b) != string(key(i)) || i%2 == 0 && !errors.Is(err, ErrNotFound) {
+			t.Fatalf("key %d: %q, %v", i, b, err)
 		}
 	}
 }
