@@ -189,11 +189,14 @@ const (
 	// failedLastSync is in what "writeRequests:" says of a file of the value log that is full. It fails
 	// those who wait, and the next ones go on.
 	failedLastSync = "Unable to sync value log"
+	// failedMemtable is what "writeRequests:" says of a memtable's log that could not be written or
+	// synced. It fails those who wait, and the next ones go on behind what may not be on disk.
+	failedMemtable = "writeRequests: writeRequests err:"
 )
 
 var (
-	// holds: nothing may point to what is written next to the value log.
-	holds = []string{failedSync, failedLastSync}
+	// holds: nothing may be written behind, nor point to, what may not be on disk.
+	holds = []string{failedSync, failedLastSync, failedMemtable}
 	// fatal: nobody knows what is on disk, or a log may have lost its end.
 	fatal = []string{
 		failedSync, "writeRequests:", "error flushing memtable to disk", "While trying to flush memtable",

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -19,9 +20,15 @@ import (
 	"graft/volume"
 )
 
-// msyncEnv makes TestWriteUntilMsyncFails a process that writes to the data directory that it
-// names until the kernel fails to sync the value log.
-const msyncEnv = "GRAFT_STORE_TEST_MSYNC"
+// msyncEnv makes TestWriteUntilMsyncFails a process that writes to the data directory in the folder that it
+// names until the kernel fails to sync the logs of the kind that msyncLogsEnv names.
+const (
+	msyncEnv     = "GRAFT_STORE_TEST_MSYNC"
+	msyncLogsEnv = "GRAFT_STORE_TEST_MSYNC_LOGS"
+)
+
+// failedMsyncs is what Badger says when the kernel fails to sync the logs of a kind.
+var failedMsyncs = map[string]string{".vlog": failedSync, ".mem": failedMemtable}
 
 // noFilter is how that process ends where system calls cannot be made to fail.
 const noFilter = 3
@@ -60,69 +67,99 @@ func TestWriteUntilMsyncFails(t *testing.T) {
 		return
 	}
 	f := newSyncFailure(filepath.Join(dir, "before"))
+	f.logs = os.Getenv(msyncLogsEnv)
 	o := killOptions
 	o.Logger = slog.New(f)
 	s, err := Open(filepath.Join(dir, "data"), o)
 	must(t, err)
-	size := uint32(2 * dbOf(s).Opts().ValueLogFileSize) // as Badger maps a new file
-	f.fail = func() error { return failMsync(size) }
-	f.arm(s, "", 7)
+	size := dbOf(s).Opts().ValueLogFileSize
+	if f.logs == ".mem" {
+		size = dbOf(s).Opts().MemTableSize
+	}
+	f.fail = func() error { return failMsync(uint32(2 * size)) } // as Badger maps a new file
+	f.arm(s, "", 20)
+	said := failedMsyncs[f.logs]
+	var others sync.WaitGroup
+	for range 6 {
+		others.Go(func() { stageUntilPoisoned(t, s) })
+	}
 	err = writeCommits(s, 0)
+	others.Wait()
 	switch {
 	case errors.Is(f.mu.err, unix.ENOSYS), errors.Is(f.mu.err, unix.EINVAL), errors.Is(f.mu.err, unix.EPERM):
 		os.Exit(noFilter)
 	case f.mu.err != nil:
 		t.Fatal(f.mu.err)
 	}
-	wantPoisoned(t, "apply", err, failedSync)
+	if errors.Is(err, unix.EIO) { // it was the one that failed
+		err = s.Stage(volume.NewSegmentID(), pages(1, 1, 1))
+	}
+	wantPoisoned(t, "write", err, said)
 	v, err := s.Tag(killTags[0])
 	must(t, err)
 	head, err := s.Head(v)
 	must(t, err)
 	s.cache.pages.InvalidateAll()
-	checkKilled(t, s, 0, 0, head-1) // the newest one has no answer
-	wantPoisoned(t, "close", s.Close(), failedSync)
-	wantKept(t, s, failedSync)
+	checkKilled(t, s, 0, 0, head)
+	wantPoisoned(t, "close", s.Close(), said)
+	wantKept(t, s, said)
 	if !t.Failed() {
 		os.Exit(0)
 	}
 }
 
-// TestPowerCutsAfterAFailedMsync has the kernel fail a sync of the value log, and then cuts the
-// power.
-func TestPowerCutsAfterAFailedMsync(t *testing.T) {
-	dir := testdir.InMemory(t)
-	must(t, os.Mkdir(filepath.Join(dir, "before"), 0o777))
-	data := filepath.Join(dir, "data")
-	s, err := Open(data, killOptions)
-	must(t, err)
-	apply(t, s, Change{Tags: []Tag{{killTags[0], volume.NewVolumeID()}}})
-	closeStore(t, s)
+// stageUntilPoisoned stages pages of no use. The write that fails says why itself, before anybody else
+// knows.
+func stageUntilPoisoned(t *testing.T, s *Store) {
+	entries := pages(1, 30, 1)
+	for {
+		switch err := s.Stage(volume.NewSegmentID(), entries); {
+		case errors.Is(err, ErrPoisoned), errors.Is(err, unix.EIO):
+			return
+		case err != nil:
+			t.Errorf("stage: %v", err)
+			return
+		}
+	}
+}
 
-	acknowledged := writeUntilMsyncFails(t, dir)
-	u := newUnsynced(t, filepath.Join(data, "badger"), filepath.Join(dir, "before"))
-	if len(u.sectors) == 0 {
-		t.Error("everything was synced")
+// TestPowerCutsAfterAFailedMsync has the kernel fail a sync of the value log, or of a memtable's, while
+// several write, and then cuts the power.
+func TestPowerCutsAfterAFailedMsync(t *testing.T) {
+	for logs := range failedMsyncs {
+		t.Run(logs, func(t *testing.T) {
+			dir := testdir.InMemory(t)
+			must(t, os.Mkdir(filepath.Join(dir, "before"), 0o777))
+			data := filepath.Join(dir, "data")
+			s, err := Open(data, killOptions)
+			must(t, err)
+			apply(t, s, Change{Tags: []Tag{{killTags[0], volume.NewVolumeID()}}})
+			closeStore(t, s)
+
+			acknowledged := writeUntilMsyncFails(t, dir, logs)
+			u := newUnsynced(t, filepath.Join(data, "badger"), filepath.Join(dir, "before"), logs)
+			if len(u.sectors) == 0 {
+				t.Error("everything was synced")
+			}
+			for seed := range 5 {
+				cut := testdir.InMemory(t)
+				must(t, testdir.Copy(cut, data))
+				must(t, os.RemoveAll(filepath.Join(cut, "badger")))
+				u.cut(t, filepath.Join(cut, "badger"), rand.New(rand.NewPCG(uint64(seed), 1)), 1+seed%3)
+				checkKilled(t, open(t, cut), 0, 0, acknowledged)
+			}
+			checkKilled(t, open(t, data), 0, 0, acknowledged) // without a power cut
+		})
 	}
-	for seed := range uint64(4) {
-		cut := testdir.InMemory(t)
-		must(t, testdir.Copy(cut, data))
-		must(t, os.RemoveAll(filepath.Join(cut, "badger")))
-		u.cut(t, filepath.Join(cut, "badger"), rand.New(rand.NewPCG(seed, 1)))
-		s := open(t, cut)
-		checkKilled(t, s, 0, 0, acknowledged)
-	}
-	s = open(t, data) // without a power cut
-	checkKilled(t, s, 0, 0, acknowledged)
 }
 
 // writeUntilMsyncFails runs the process, and gives the newest commit that was acknowledged.
-func writeUntilMsyncFails(t *testing.T, dir string) (newest volume.LSN) {
+func writeUntilMsyncFails(t *testing.T, dir, logs string) (newest volume.LSN) {
 	t.Helper()
 	exe, err := os.Executable()
 	must(t, err)
 	cmd := exec.Command(exe, "-test.run=^TestWriteUntilMsyncFails$")
-	cmd.Env = append(os.Environ(), msyncEnv+"="+dir)
+	cmd.Env = append(os.Environ(), msyncEnv+"="+dir, msyncLogsEnv+"="+logs)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	must(t, err)

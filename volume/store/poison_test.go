@@ -67,7 +67,8 @@ const (
 
 var sayings = []saying{
 	{kind: isHeld, format: "Error while curlf sync: %v\n", args: []any{errPlanted}},
-	{kind: isHeld, format: "writeRequests: Unable to sync value log: %q error: %v", args: []any{"planted/000001.vlog", errPlanted}},
+	{kind: isHeld, format: "writeRequests: Unable to sync value log: %q err: %v", args: []any{"planted/000001.vlog", errPlanted}},
+	{kind: isHeld, format: "writeRequests: writeRequests err: %v", args: []any{errPlanted}},
 	{format: "writeRequests: %v", args: []any{errPlanted}},
 	{format: "While trying to flush memtable: %v", args: []any{errPlanted}},
 	{format: "Ignoring table %s", args: []any{"planted/000003.sst"}},

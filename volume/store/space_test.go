@@ -224,7 +224,7 @@ func TestFailedSyncInACollectionLosesNothing(t *testing.T) {
 
 	after := testdir.InMemory(t) // what the process leaves
 	must(t, testdir.Copy(after, s.Dir()))
-	must(t, errors.Join(f.mu.err, copyValueLog(filepath.Join(after, "badger"), f.before)))
+	must(t, errors.Join(f.mu.err, copyLogs(filepath.Join(after, "badger"), f.before, f.logs)))
 	again := open(t, after)
 	checkPages(t, again, kept, want)
 	sweepAllBut(t, again, kept, volume.PageIdx(len(want)))

@@ -22,7 +22,8 @@ import (
 // is for the test to choose.
 type syncFailure struct {
 	slog.Handler
-	before string // where the files of the value log are copied to, as they are before that write
+	logs   string // of which kind the logs are that are not synced: ".vlog" or ".mem"
+	before string // where they are copied to, as they are before that write
 
 	mu struct {
 		sync.Mutex
@@ -42,7 +43,7 @@ type syncFailure struct {
 }
 
 func newSyncFailure(before string) *syncFailure {
-	return &syncFailure{Handler: slog.DiscardHandler, before: before, says: sayings[0], at: "Writing to memtable", said: make(chan struct{})}
+	return &syncFailure{Handler: slog.DiscardHandler, logs: ".vlog", before: before, says: sayings[0], at: "Writing to memtable", said: make(chan struct{})}
 }
 
 // arm lets write number n of s fail, counted from when Badger has said after.
@@ -79,7 +80,7 @@ func (f *syncFailure) hear(text string) *Store {
 		return f.mu.store
 	case text == midWrite && f.mu.store != nil && f.mu.after == "":
 		if f.mu.left--; f.mu.left == 0 {
-			f.mu.err = copyValueLog(f.before, f.mu.store.badgerDir())
+			f.mu.err = copyLogs(f.before, f.mu.store.badgerDir(), f.logs)
 			if f.mu.now = f.fail == nil; f.fail != nil {
 				f.mu.err = errors.Join(f.mu.err, f.fail())
 			}
@@ -88,9 +89,9 @@ func (f *syncFailure) hear(text string) *Store {
 	return nil
 }
 
-// copyValueLog copies the files of the value log.
-func copyValueLog(to, from string) error {
-	paths, err := filepath.Glob(filepath.Join(from, "*.vlog"))
+// copyLogs copies the logs of a kind.
+func copyLogs(to, from, kind string) error {
+	paths, err := filepath.Glob(filepath.Join(from, "*"+kind))
 	for _, path := range paths {
 		err = errors.Join(err, testdir.CopyFile(filepath.Join(to, filepath.Base(path)), path))
 	}
@@ -113,20 +114,21 @@ type sector struct {
 	data []byte
 }
 
-// unsynced is Badger's folder, and what was written to the value log since it was last synced.
+// unsynced is Badger's folder, and what was written to the newest log of a kind since it was last
+// synced.
 type unsynced struct {
-	synced  string // a copy, the value log as it was then
+	synced  string // a copy, that log as it was then
 	sectors []sector
-	begun   string // the file of the value log that was not there yet, or nothing
+	begun   string // the log, if it was not there yet, or nothing
 	size    int64  // of that
 }
 
-// newUnsynced takes Badger's folder, of which before has the value log as it was last synced.
-func newUnsynced(t *testing.T, badgerDir, before string) unsynced {
+// newUnsynced takes Badger's folder, of which before has the logs of a kind as they were last synced.
+func newUnsynced(t *testing.T, badgerDir, before, kind string) unsynced {
 	t.Helper()
 	u := unsynced{synced: testdir.InMemory(t)}
 	copyBadger(t, u.synced, badgerDir)
-	paths, err := filepath.Glob(filepath.Join(u.synced, "*.vlog"))
+	paths, err := filepath.Glob(filepath.Join(u.synced, "*"+kind))
 	must(t, err)
 	newest := slices.Max(paths) // the others are synced before it is begun
 	synced := filepath.Join(before, filepath.Base(newest))
@@ -138,7 +140,7 @@ func newUnsynced(t *testing.T, badgerDir, before string) unsynced {
 	return u
 }
 
-// add adds the sectors of a file of the value log that are not synced.
+// add adds the sectors of a log that are not synced.
 func (u *unsynced) add(t *testing.T, now, synced string) {
 	t.Helper()
 	const size = 512
@@ -158,7 +160,7 @@ func (u *unsynced) add(t *testing.T, now, synced string) {
 	}
 }
 
-// readWritten reads a file of the value log up to its first hole.
+// readWritten reads a log up to its first hole.
 func readWritten(t *testing.T, path string) []byte {
 	t.Helper()
 	file, err := os.Open(path)
@@ -175,11 +177,10 @@ func readWritten(t *testing.T, path string) []byte {
 	return b.Bytes()
 }
 
-// cut makes the folder that a power cut leaves: some of the sectors are on disk.
-func (u *unsynced) cut(t *testing.T, dir string, r *rand.Rand) {
+// cut makes the folder that a power cut leaves: a share of the sectors, in fourths, is on disk.
+func (u *unsynced) cut(t *testing.T, dir string, r *rand.Rand, share int) {
 	t.Helper()
 	must(t, testdir.Copy(dir, u.synced))
-	share := r.IntN(5) // of the sectors, in fourths
 	for _, part := range u.sectors {
 		if r.IntN(4) < share {
 			writeAt(t, filepath.Join(dir, part.file), part.data, part.off)

@@ -17,7 +17,7 @@ var errHeld = fmt.Errorf("%w: badger's writer is held", ErrPoisoned)
 // and would go on to point to what may not be on disk: a power cut then leaves
 // damage, although the redo journal has everything. So it is held at that word until the
 // process ends (docs/adr/0009). Nothing points to what was written; what was written
-// before is read as ever.
+// before is read as ever. It is held, too, when it would write on behind what it could not sync.
 //
 // Whoever waits for the writer returns then, and the goroutine that he waits with stays
 // behind. It touches nothing of his any more: the writer has copied what it

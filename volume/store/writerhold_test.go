@@ -153,7 +153,7 @@ func (w *world) afterCut(t *testing.T, u unsynced, seed uint64) *world {
 	after := *w
 	after.base, after.lives, after.s = testdir.InMemory(t), 0, nil
 	after.opts.Logger = nil
-	u.cut(t, filepath.Join(after.dir(), "badger"), r)
+	u.cut(t, filepath.Join(after.dir(), "badger"), r, r.IntN(5))
 	after.files = w.files.Crash(r)
 	return &after
 }
@@ -182,7 +182,7 @@ func holdIn(t *testing.T, after string, nth int, write func(*world) error) (*wor
 	s.cache.pages.InvalidateAll()
 	w.checkPoisoned()
 	must(t, f.mu.err)
-	u := newUnsynced(t, s.badgerDir(), f.before)
+	u := newUnsynced(t, s.badgerDir(), f.before, f.logs)
 	wantPoisoned(t, "close", s.Close(), errPlanted.Error())
 	wantKept(t, s, errPlanted.Error())
 	s.endProcess(t)
@@ -203,7 +203,7 @@ func TestTailOfAFailedSyncIsHarmless(t *testing.T) {
 	must(t, f.mu.err)
 	after := testdir.InMemory(t)
 	must(t, testdir.Copy(after, s.Dir()))
-	u := newUnsynced(t, s.badgerDir(), f.before)
+	u := newUnsynced(t, s.badgerDir(), f.before, f.logs)
 	wantPoisoned(t, "close", s.Close(), errPlanted.Error())
 	s.endProcess(t)
 

@@ -48,9 +48,9 @@
 // # What a store must do
 //
 //   - Call [Tidy], then [Prepare], then badger.Open, with the directory locked.
-//   - Keep Badger's writer from going on after a failed msync of the value log,
-//     which it may only log: rule 1 takes it for granted that what is pointed to was
-//     synced.
+//   - Keep Badger's writer from going on after a failed msync, of the value log, which
+//     it may only log, or of a memtable's: the rules take it for granted that it was
+//     synced what something points to, or what is followed by another request.
 //   - Call [CheckGC] before each DB.RunValueLogGC.
 //   - Run Flatten, DropPrefix and RunValueLogGC one after the other: Flatten
 //     beside DropPrefix makes tables overlap, with which no open succeeds.
