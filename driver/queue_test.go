@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -23,10 +24,11 @@ func TestWritersTakeTurns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := db.ask("SELECT n FROM t")
-			const writers, each = 8, 60
-			var order []int // of commits; the open transaction guards it
+			const writers, each, most = 8, 60, 8 * 60 * 10
+			var order []int // of commits; the open transaction guards it, and counts
+			counts := make([]int, writers)
+			begin := 0 // of order: all have committed twice, and write
 			var done sync.WaitGroup
-			start := make(chan struct{})
 			for w := range writers {
 				conn, err := db.Conn(context.Background())
 				if err != nil {
@@ -34,28 +36,35 @@ func TestWritersTakeTurns(t *testing.T) {
 				}
 				done.Go(func() {
 					defer conn.Close()
-					<-start
-					for range each {
-						if err := write(conn, func() { order = append(order, w) }); err != nil {
+					for enough := false; !enough; {
+						err := write(conn, func() {
+							order = append(order, w)
+							counts[w]++
+							if slices.Min(counts) < 2 {
+								begin = len(order)
+							}
+							enough = slices.Min(counts) >= each || len(order) >= most
+						})
+						if err != nil {
 							t.Errorf("writer %d: %v", w, err)
 							return
 						}
 					}
 				})
 			}
-			close(start)
 			done.Wait()
+			end := len(order) - writers // who is done waits for nothing
 			repeats := 0
-			for i := writers; i < len(order)*3/4; i++ { // while all write
+			for i := begin + 1; i < end; i++ {
 				if order[i] == order[i-1] {
 					repeats++
 				}
 			}
-			t.Logf("%d repeats in %d commits", repeats, len(order)*3/4)
-			if repeats > len(order)*3/8 {
-				t.Errorf("%d of %d commits are of the connection before: %v", repeats, len(order), order)
+			t.Logf("%d repeats in %d commits", repeats, end-begin)
+			if slices.Min(counts) < each || repeats > (end-begin)/2 {
+				t.Errorf("%d of %d commits are of the connection before: %v", repeats, end-begin, order)
 			}
-			if got, want := db.ask("SELECT n - "+before+" FROM t"), fmt.Sprint(writers*each); got != want {
+			if got, want := db.ask("SELECT n - "+before+" FROM t"), fmt.Sprint(len(order)); got != want {
 				t.Errorf("%s increments, want %s", got, want)
 			}
 		})
