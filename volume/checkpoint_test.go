@@ -437,7 +437,7 @@ func TestTheLargestChunkIsWithinTheLimit(t *testing.T) {
 		v, s := otherVolume, someSegment
 		v[9], s[9] = byte(i), byte(i)
 		entries = append(entries, PageAddress{leaf*LeafPages + 1 + i, &Address{
-			Source{s, v, 1<<64 - 1}, 1 << 62, int64(maxFrameLength),
+			Source{Segment: s, Volume: v, LSN: 1<<64 - 1}, 1 << 62, int64(maxFrameLength),
 		}})
 	}
 	c, object, ref, err := BuildCheckpoint(Checkpoint{Key: someKey, PageCount: 1<<32 - 1}, 0, nil, oneLeaf(leaf, NewPageTable(entries)))
@@ -559,7 +559,7 @@ func TestChunksPackLeaves(t *testing.T) {
 		n := LeafOf(p)
 		imported[n] = imported[n].With(NewPageTable([]PageAddress{{p, frame}}))
 		other[15] = byte(p)
-		alone := &Address{Source{other, otherVolume, LSN(p)}, 16, 1024}
+		alone := &Address{Source{Segment: other, Volume: otherVolume, LSN: LSN(p)}, 16, 1024}
 		scattered[n] = scattered[n].With(NewPageTable([]PageAddress{{p, alone}}))
 	}
 	for name, c := range map[string]struct {

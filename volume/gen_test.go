@@ -101,7 +101,7 @@ func drawInlineSegment(t *rapid.T, pages PageSet) (Segment, []byte) {
 // drawPageTable draws where these pages lie, as a record of Volume home names it:
 // few frames of few objects, where equal addresses need not be one.
 func drawPageTable(t *rapid.T, pages PageSet, home VolumeID) PageTable {
-	sources := []Source{{Segment: drawSegmentID(t)}}
+	sources, pack := []Source{{Segment: drawSegmentID(t)}}, drawSegmentID(t)
 	for range rapid.IntRange(0, 3).Draw(t, "sources") {
 		s := Source{Segment: drawSegmentID(t)}
 		if rapid.Bool().Draw(t, "inline source") {
@@ -109,6 +109,8 @@ func drawPageTable(t *rapid.T, pages PageSet, home VolumeID) PageTable {
 			if rapid.Bool().Draw(t, "of another volume") {
 				s.Volume = drawVolumeID(t)
 			}
+		} else if s.Segment != pack && rapid.Bool().Draw(t, "packed source") {
+			s.Pack = pack
 		}
 		sources = append(sources, s)
 	}

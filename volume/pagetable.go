@@ -11,22 +11,6 @@ import (
 	"graft/internal/graftpb"
 )
 
-// Source is a Segment, and the object that its frames lie in: that of commit LSN
-// of Volume, which holds it inline, or the Segment's own when LSN is zero.
-type Source struct {
-	Segment SegmentID
-	Volume  VolumeID
-	LSN     LSN
-}
-
-// Key is the key of the object.
-func (s Source) Key() string {
-	if s.LSN.IsZero() {
-		return s.Segment.Key()
-	}
-	return CommitKey(s.Volume, s.LSN)
-}
-
 // Address says where a frame lies in the bucket. The frame's seal proves that it is
 // one of the Segment.
 type Address struct {
@@ -155,9 +139,8 @@ func (t PageTable) validate() error {
 }
 
 func (a *Address) validate() error {
-	s := a.Source
-	if a.Offset < 0 || a.Offset > 1<<62 || a.Length <= 0 || a.Length%frameUnit != 0 || a.Length > int64(maxFrameLength) || s.Segment.IsZero() || s.LSN.IsZero() != s.Volume.IsZero() {
-		return fmt.Errorf("%w: frame of %d bytes at offset %d of %+v", ErrCorrupt, a.Length, a.Offset, s)
+	if a.Offset < 0 || a.Offset > 1<<62 || a.Length <= 0 || a.Length%frameUnit != 0 || a.Length > int64(maxFrameLength) || !a.Source.canBe() {
+		return fmt.Errorf("%w: frame of %d bytes at offset %d of %+v", ErrCorrupt, a.Length, a.Offset, a.Source)
 	}
 	return nil
 }
@@ -170,38 +153,26 @@ func (t PageTable) toProto(home VolumeID) *graftpb.PageTable {
 		return nil
 	}
 	m := &graftpb.PageTable{}
-	sources := make(map[Source]uint32)
+	numbers := newSourceNumbers(home)
 	frames := make(map[Address]int32)
-	var ends []int64 // of each source, where the last frame so far ends
+	ends := make(map[Source]int64) // of each object, where the last frame so far ends
 	prev, prevFrame := PageIdx(0), int32(0)
 	for _, e := range t.entries {
 		n, ok := frames[*e.Frame]
 		if !ok {
-			source, ok := sources[e.Frame.Source]
-			if !ok {
-				source = uint32(len(sources))
-				sources[e.Frame.Source] = source
-				m.Sources, ends = append(m.Sources, sourceToProto(e.Frame.Source, home)), append(ends, 0)
-			}
 			n = int32(len(frames))
 			frames[*e.Frame] = n
-			m.FrameSource = append(m.FrameSource, source)
-			m.FrameSkip = append(m.FrameSkip, e.Frame.Offset-ends[source])
+			object := e.Frame.Source.object()
+			m.FrameSource = append(m.FrameSource, numbers.of(e.Frame.Source))
+			m.FrameSkip = append(m.FrameSkip, e.Frame.Offset-ends[object])
 			m.FrameLength = append(m.FrameLength, uint32(e.Frame.Length/frameUnit))
-			ends[source] = e.Frame.Offset + e.Frame.Length
+			ends[object] = e.Frame.Offset + e.Frame.Length
 		}
 		m.PageGap = append(m.PageGap, uint32(e.Idx-prev))
 		m.PageStep = append(m.PageStep, n-prevFrame)
 		prev, prevFrame = e.Idx, n
 	}
-	return m
-}
-
-func sourceToProto(s Source, home VolumeID) *graftpb.Source {
-	m := &graftpb.Source{Segment: s.Segment[:], Lsn: uint64(s.LSN)}
-	if !s.LSN.IsZero() && s.Volume != home {
-		m.Volume = s.Volume[:]
-	}
+	m.Sources, m.Packs = numbers.sources, numbers.packs
 	return m
 }
 
@@ -240,24 +211,25 @@ func addressesFromProto(m *graftpb.PageTable, home VolumeID) ([]Address, error) 
 	if len(m.FrameSkip) != n || len(m.FrameLength) != n {
 		return nil, fmt.Errorf("%w: page table: frames with %d sources, %d skips, %d lengths", ErrCorrupt, n, len(m.FrameSkip), len(m.FrameLength))
 	}
-	sources, err := sourcesFromProto(m.Sources, home)
+	sources, err := sourcesFromProto(m, home)
 	if err != nil {
 		return nil, err
 	}
 	frames, used := make([]Address, n), int64(0)
 	seen := make(map[Address]bool, n)
-	ends := make([]int64, len(sources))
+	ends := make(map[Source]int64, len(sources))
 	for i := range frames {
 		source := int64(m.FrameSource[i])
 		if source > used || source >= int64(len(sources)) {
 			return nil, fmt.Errorf("%w: page table: frame %d of source %d", ErrCorrupt, i, source)
 		}
 		used = max(used, source+1)
-		frames[i] = Address{sources[source], ends[source] + m.FrameSkip[i], int64(m.FrameLength[i]) * frameUnit}
+		object := sources[source].object()
+		frames[i] = Address{sources[source], ends[object] + m.FrameSkip[i], int64(m.FrameLength[i]) * frameUnit}
 		if err := frames[i].validate(); err != nil {
 			return nil, err
 		}
-		ends[source] = frames[i].Offset + frames[i].Length
+		ends[object] = frames[i].Offset + frames[i].Length
 		if seen[frames[i]] {
 			return nil, fmt.Errorf("%w: page table: frame %d is one before it", ErrCorrupt, i)
 		}
@@ -267,39 +239,4 @@ func addressesFromProto(m *graftpb.PageTable, home VolumeID) ([]Address, error) 
 		return nil, fmt.Errorf("%w: page table uses %d of %d sources", ErrCorrupt, used, len(sources))
 	}
 	return frames, nil
-}
-
-func sourcesFromProto(ms []*graftpb.Source, home VolumeID) ([]Source, error) {
-	sources := make([]Source, len(ms))
-	seen := make(map[Source]bool, len(ms))
-	for i, m := range ms {
-		s, err := sourceFromProto(m, home)
-		if err != nil {
-			return nil, err
-		}
-		if seen[s] {
-			return nil, fmt.Errorf("%w: page table: source %d is one before it", ErrCorrupt, i)
-		}
-		sources[i], seen[s] = s, true
-	}
-	return sources, nil
-}
-
-func sourceFromProto(m *graftpb.Source, home VolumeID) (s Source, err error) {
-	if s.Segment, err = SegmentIDFromBytes(m.GetSegment()); err != nil {
-		return s, fmt.Errorf("%w: page table: %w", ErrCorrupt, err)
-	}
-	s.LSN = LSN(m.GetLsn())
-	switch {
-	case len(m.GetVolume()) > 0:
-		if s.Volume, err = VolumeIDFromBytes(m.Volume); err != nil {
-			return s, fmt.Errorf("%w: page table: %w", ErrCorrupt, err)
-		}
-		if s.Volume == home {
-			return s, fmt.Errorf("%w: page table: source of volume %s LSN %d", ErrCorrupt, s.Volume, s.LSN)
-		}
-	case !s.LSN.IsZero():
-		s.Volume = home
-	}
-	return s, nil
 }

@@ -151,20 +151,27 @@ func TestPageTableRoundTrip(t *testing.T) {
 	}
 }
 
-// someTable has three pages in two frames, one of them inline in a commit of
-// another Volume.
+// someTable has five pages in four frames, one of them inline in a commit of
+// another Volume, and two in a pack.
 func someTable() PageTable {
 	a := &Address{Source{Segment: someSegment}, 8, 128}
-	b := &Address{Source{otherSegment, otherVolume, 3}, 16, 64}
-	return NewPageTable([]PageAddress{{3, a}, {4, b}, {200, a}})
+	b := &Address{Source{Segment: otherSegment, Volume: otherVolume, LSN: 3}, 16, 64}
+	c := &Address{Source{Segment: someSegment, Pack: somePack}, 8, 64}
+	d := &Address{Source{Segment: otherSegment, Pack: somePack}, 72, 64}
+	return NewPageTable([]PageAddress{{3, a}, {4, b}, {200, a}, {201, c}, {202, d}})
 }
+
+var somePack = SegmentID{segmentPrefix, 7: segmentPrefix, 15: 9}
 
 func TestPageTableNamesItsHomeByAbsence(t *testing.T) {
 	m := someTable().toProto(someVolume)
 	want := &graftpb.PageTable{
-		Sources:     []*graftpb.Source{{Segment: someSegment[:]}, {Segment: otherSegment[:], Volume: otherVolume[:], Lsn: 3}},
-		FrameSource: []uint32{0, 1}, FrameSkip: []int64{8, 16}, FrameLength: []uint32{2, 1},
-		PageGap: []uint32{3, 1, 196}, PageStep: []int32{0, 1, -1},
+		Sources: []*graftpb.Source{
+			{Segment: someSegment[:]}, {Segment: otherSegment[:], Volume: otherVolume[:], Lsn: 3},
+			{Segment: someSegment[:], Pack: 1}, {Segment: otherSegment[:], Pack: 1},
+		},
+		FrameSource: []uint32{0, 1, 2, 3}, FrameSkip: []int64{8, 16, 8, 0}, FrameLength: []uint32{2, 1, 1, 1},
+		PageGap: []uint32{3, 1, 196, 1, 1}, PageStep: []int32{0, 1, -1, 2, 1}, Packs: somePack[:],
 	}
 	if !proto.Equal(m, want) {
 		t.Errorf("got %v, want %v", m, want)
@@ -188,32 +195,39 @@ func TestPageTableRefusesWhatCannotBe(t *testing.T) {
 		"a page in frame 2^31":   func(m *graftpb.PageTable) { m.PageStep[2] = 1<<31 - 1 },
 		"a page in frame -1":     func(m *graftpb.PageTable) { m.PageStep[2] = -2 },
 		"a page in frame -2^31":  func(m *graftpb.PageTable) { m.PageStep[0] = -1 << 31 },
-		"an unused frame":        func(m *graftpb.PageTable) { m.PageStep[1], m.PageStep[2] = 0, 0 },
-		"a frame twice": func(m *graftpb.PageTable) {
-			m.FrameSource[1], m.FrameSkip[1], m.FrameLength[1] = 0, -128, m.FrameLength[0]
-			m.Sources = m.Sources[:1]
-		},
-		"a source more":         func(m *graftpb.PageTable) { m.FrameSource = append(m.FrameSource, 0) },
-		"an offset more":        func(m *graftpb.PageTable) { m.FrameSkip = append(m.FrameSkip, 0) },
-		"a length more":         func(m *graftpb.PageTable) { m.FrameLength = append(m.FrameLength, 1) },
-		"a frame of no bytes":   func(m *graftpb.PageTable) { m.FrameLength[0] = 0 },
-		"a frame too long":      func(m *graftpb.PageTable) { m.FrameLength[0] = maxFrameLength/frameUnit + 1 },
-		"beyond any file":       func(m *graftpb.PageTable) { m.FrameSkip[0] = 1<<62 + 1 },
-		"the highest offset":    func(m *graftpb.PageTable) { m.FrameSkip[0] = 1<<63 - 1 },
-		"the lowest offset":     func(m *graftpb.PageTable) { m.FrameSkip[0] = -1 << 63 },
-		"before the object":     func(m *graftpb.PageTable) { m.FrameSkip[0] = -1 },
-		"a frame of 2^32 bytes": func(m *graftpb.PageTable) { m.FrameLength[0] = 1 << 26 },
-		"a frame of no source":  func(m *graftpb.PageTable) { m.FrameSource[1] = 2 },
-		"source 2^32-1":         func(m *graftpb.PageTable) { m.FrameSource[1] = 1<<32 - 1 },
-		"sources swapped":       func(m *graftpb.PageTable) { m.FrameSource[0], m.FrameSource[1] = 1, 0 },
-		"a source less":         func(m *graftpb.PageTable) { m.Sources = m.Sources[:1] },
-		"an unused source":      func(m *graftpb.PageTable) { m.FrameSource[1] = 0 },
-		"a source twice":        func(m *graftpb.PageTable) { m.Sources[1] = m.Sources[0] },
-		"a source of no id":     func(m *graftpb.PageTable) { m.Sources[0].Segment = nil },
-		"a source of a volume":  func(m *graftpb.PageTable) { m.Sources[0].Segment = someVolume[:] },
-		"a volume of no LSN":    func(m *graftpb.PageTable) { m.Sources[1].Lsn = 0 },
-		"a volume of a segment": func(m *graftpb.PageTable) { m.Sources[1].Volume = someSegment[:] },
-		"its home by name":      func(m *graftpb.PageTable) { m.Sources[1].Volume = someVolume[:] },
+		"an unused frame":        func(m *graftpb.PageTable) { m.PageStep[3], m.PageStep[4] = 1, 0 },
+		"a frame twice":          func(m *graftpb.PageTable) { m.FrameSource[3], m.FrameSkip[3], m.Sources = 2, -64, m.Sources[:3] },
+		"a source more":          func(m *graftpb.PageTable) { m.FrameSource = append(m.FrameSource, 0) },
+		"an offset more":         func(m *graftpb.PageTable) { m.FrameSkip = append(m.FrameSkip, 0) },
+		"a length more":          func(m *graftpb.PageTable) { m.FrameLength = append(m.FrameLength, 1) },
+		"a frame of no bytes":    func(m *graftpb.PageTable) { m.FrameLength[0] = 0 },
+		"a frame too long":       func(m *graftpb.PageTable) { m.FrameLength[0] = maxFrameLength/frameUnit + 1 },
+		"beyond any file":        func(m *graftpb.PageTable) { m.FrameSkip[0] = 1<<62 + 1 },
+		"the highest offset":     func(m *graftpb.PageTable) { m.FrameSkip[0] = 1<<63 - 1 },
+		"the lowest offset":      func(m *graftpb.PageTable) { m.FrameSkip[0] = -1 << 63 },
+		"before the object":      func(m *graftpb.PageTable) { m.FrameSkip[0] = -1 },
+		"a frame of 2^32 bytes":  func(m *graftpb.PageTable) { m.FrameLength[0] = 1 << 26 },
+		"a frame of no source":   func(m *graftpb.PageTable) { m.FrameSource[1] = 4 },
+		"a pack more":            func(m *graftpb.PageTable) { m.Packs = append(m.Packs[:gidSize:gidSize], otherSegment[:]...) },
+		"half a pack more":       func(m *graftpb.PageTable) { m.Packs = append(m.Packs[:gidSize:gidSize], 1) },
+		"a pack less":            func(m *graftpb.PageTable) { m.Packs = nil },
+		"a pack twice":           func(m *graftpb.PageTable) { m.Packs, m.Sources[3].Pack = append(somePack[:], somePack[:]...), 2 },
+		"a pack of no id":        func(m *graftpb.PageTable) { m.Packs = someVolume[:] },
+		"pack 2^32-1":            func(m *graftpb.PageTable) { m.Sources[3].Pack = 1<<32 - 1 },
+		"packs swapped":          func(m *graftpb.PageTable) { m.Packs, m.Sources[2].Pack = append(somePack[:], otherSegment[:]...), 2 },
+		"a pack of a commit":     func(m *graftpb.PageTable) { m.Sources[3].Lsn = 3 },
+		"a pack of a volume":     func(m *graftpb.PageTable) { m.Sources[3].Volume = otherVolume[:] },
+		"a pack of itself":       func(m *graftpb.PageTable) { m.Packs = someSegment[:] },
+		"source 2^32-1":          func(m *graftpb.PageTable) { m.FrameSource[1] = 1<<32 - 1 },
+		"sources swapped":        func(m *graftpb.PageTable) { m.FrameSource[0], m.FrameSource[1] = 1, 0 },
+		"a source less":          func(m *graftpb.PageTable) { m.Sources = m.Sources[:1] },
+		"an unused source":       func(m *graftpb.PageTable) { m.FrameSource[1] = 0 },
+		"a source twice":         func(m *graftpb.PageTable) { m.Sources[1] = m.Sources[0] },
+		"a source of no id":      func(m *graftpb.PageTable) { m.Sources[0].Segment = nil },
+		"a source of a volume":   func(m *graftpb.PageTable) { m.Sources[0].Segment = someVolume[:] },
+		"a volume of no LSN":     func(m *graftpb.PageTable) { m.Sources[1].Lsn = 0 },
+		"a volume of a segment":  func(m *graftpb.PageTable) { m.Sources[1].Volume = someSegment[:] },
+		"its home by name":       func(m *graftpb.PageTable) { m.Sources[1].Volume = someVolume[:] },
 	} {
 		m := someTable().toProto(someVolume)
 		breakIt(m)

@@ -364,12 +364,13 @@ func (x *Checkpoint) GetSha256() []byte {
 // each page. What follows the one before, as most does, is a small number.
 type PageTable struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`                                    // objects that frames lie in
+	Sources       []*Source              `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`                                    // Segments, each with an object that frames of it lie in
 	FrameSource   []uint32               `protobuf:"varint,2,rep,packed,name=frame_source,json=frameSource,proto3" json:"frame_source,omitempty"` // number of its source, from 0
-	FrameSkip     []int64                `protobuf:"zigzag64,3,rep,packed,name=frame_skip,json=frameSkip,proto3" json:"frame_skip,omitempty"`     // bytes from the end of the frame before of that source, or from the start of the object
+	FrameSkip     []int64                `protobuf:"zigzag64,3,rep,packed,name=frame_skip,json=frameSkip,proto3" json:"frame_skip,omitempty"`     // bytes from the end of the frame before in that object, or from its start
 	FrameLength   []uint32               `protobuf:"varint,4,rep,packed,name=frame_length,json=frameLength,proto3" json:"frame_length,omitempty"` // in units of 64 bytes
 	PageGap       []uint32               `protobuf:"varint,5,rep,packed,name=page_gap,json=pageGap,proto3" json:"page_gap,omitempty"`             // page index less that of the page before, ascending
 	PageStep      []int32                `protobuf:"zigzag32,6,rep,packed,name=page_step,json=pageStep,proto3" json:"page_step,omitempty"`        // number of its frame, from 0, less that of the page before
+	Packs         []byte                 `protobuf:"bytes,7,opt,name=packs,proto3" json:"packs,omitempty"`                                        // SegmentIDs, 16 bytes each, of the packs of sources, no two equal
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -446,12 +447,20 @@ func (x *PageTable) GetPageStep() []int32 {
 	return nil
 }
 
+func (x *PageTable) GetPacks() []byte {
+	if x != nil {
+		return x.Packs
+	}
+	return nil
+}
+
 // Source is a Segment, and the object that it lies in.
 type Source struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Segment       []byte                 `protobuf:"bytes,1,opt,name=segment,proto3" json:"segment,omitempty"`
 	Volume        []byte                 `protobuf:"bytes,2,opt,name=volume,proto3" json:"volume,omitempty"` // of the commit that holds it inline; absent: that of the record
-	Lsn           uint64                 `protobuf:"varint,3,opt,name=lsn,proto3" json:"lsn,omitempty"`      // 0: it is an object of its own
+	Lsn           uint64                 `protobuf:"varint,3,opt,name=lsn,proto3" json:"lsn,omitempty"`      // of that commit; 0: none holds it
+	Pack          uint32                 `protobuf:"varint,4,opt,name=pack,proto3" json:"pack,omitempty"`    // number of the pack that holds it, from 1; 0: none. With no lsn either it is an object of its own
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -503,6 +512,13 @@ func (x *Source) GetVolume() []byte {
 func (x *Source) GetLsn() uint64 {
 	if x != nil {
 		return x.Lsn
+	}
+	return 0
+}
+
+func (x *Source) GetPack() uint32 {
+	if x != nil {
+		return x.Pack
 	}
 	return 0
 }
@@ -1459,7 +1475,7 @@ const file_graft_proto_rawDesc = "" +
 	"\x06random\x18\x03 \x01(\fR\x06random\x12\x16\n" +
 	"\x06offset\x18\x04 \x01(\x04R\x06offset\x12\x16\n" +
 	"\x06length\x18\x05 \x01(\rR\x06length\x12\x16\n" +
-	"\x06sha256\x18\x06 \x01(\fR\x06sha256\"\xd4\x01\n" +
+	"\x06sha256\x18\x06 \x01(\fR\x06sha256\"\xea\x01\n" +
 	"\tPageTable\x12*\n" +
 	"\asources\x18\x01 \x03(\v2\x10.graft.v1.SourceR\asources\x12!\n" +
 	"\fframe_source\x18\x02 \x03(\rR\vframeSource\x12\x1d\n" +
@@ -1467,11 +1483,13 @@ const file_graft_proto_rawDesc = "" +
 	"frame_skip\x18\x03 \x03(\x12R\tframeSkip\x12!\n" +
 	"\fframe_length\x18\x04 \x03(\rR\vframeLength\x12\x19\n" +
 	"\bpage_gap\x18\x05 \x03(\rR\apageGap\x12\x1b\n" +
-	"\tpage_step\x18\x06 \x03(\x11R\bpageStep\"L\n" +
+	"\tpage_step\x18\x06 \x03(\x11R\bpageStep\x12\x14\n" +
+	"\x05packs\x18\a \x01(\fR\x05packs\"`\n" +
 	"\x06Source\x12\x18\n" +
 	"\asegment\x18\x01 \x01(\fR\asegment\x12\x16\n" +
 	"\x06volume\x18\x02 \x01(\fR\x06volume\x12\x10\n" +
-	"\x03lsn\x18\x03 \x01(\x04R\x03lsn\"\xaa\x03\n" +
+	"\x03lsn\x18\x03 \x01(\x04R\x03lsn\x12\x12\n" +
+	"\x04pack\x18\x04 \x01(\rR\x04pack\"\xaa\x03\n" +
 	"\x0eCheckpointRoot\x12\x16\n" +
 	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
 	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x1d\n" +
