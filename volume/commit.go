@@ -55,7 +55,7 @@ func (id PushID) String() string { return fmt.Sprintf("%x", id[:]) }
 //  4. SinceKept is at most Kept. Since has no page above Kept, none of the commit
 //     itself, and nothing when the Checkpoint is of the commit itself. The
 //     Checkpoint is of no later commit. A commit that is not pushed has none of
-//     these, and no inline Segment.
+//     these, no Pack, and no inline Segment.
 //
 // The page index after a pushed commit is that of the Checkpoint where this is of
 // the commit itself. Else it is that of the Checkpoint, or an empty one, without
@@ -74,6 +74,7 @@ type Commit struct {
 	Since      PageTable     // pages that changed after the Checkpoint and before this commit
 	SinceKept  PageCount     // lowest page count since the Checkpoint, up to this commit
 	Ancestors  []Origin      // of a fork: what it continues, nearest first
+	Pack       SegmentID     // the pack that was uploaded for this commit, which may use older ones, too
 }
 
 // Origin is a commit of a remote Volume that a fork continues.

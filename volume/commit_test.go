@@ -122,6 +122,7 @@ func TestCommitValidateHoldsItsInvariants(t *testing.T) {
 		"local with half a checkpoint": func(c *Commit) { c.PushID, c.Checkpoint.Length = PushID{}, 1 },
 		"local with pages since":       func(c *Commit) { c.PushID, c.Since = PushID{}, tableOfPages(3) },
 		"local that kept since":        func(c *Commit) { c.PushID, c.SinceKept = PushID{}, 1 },
+		"local with a pack":            func(c *Commit) { c.PushID, c.Pack = PushID{}, otherSegment },
 		"local with an ancestor":       func(c *Commit) { c.PushID, c.Ancestors = PushID{}, []Origin{{otherVolume, 3}} },
 	} {
 		c := pushedCommit(t).Commit
@@ -213,6 +214,8 @@ func TestDecodeCommitRefusesWhatBreaksAnInvariant(t *testing.T) {
 		"empty since":            func(m *graftpb.Commit) { m.Since = &graftpb.PageTable{} },
 		"since its own page":     func(m *graftpb.Commit) { m.Since = tableOfPages(7).toProto(someVolume) },
 		"kept since above kept":  func(m *graftpb.Commit) { m.SinceKept = m.Kept + 1 },
+		"half a pack":            func(m *graftpb.Commit) { m.Pack = otherSegment[:8] },
+		"pack of a volume":       func(m *graftpb.Commit) { m.Pack = otherVolume[:] },
 		"empty ancestor":         func(m *graftpb.Commit) { m.Ancestors = []*graftpb.Origin{{}} },
 		"ancestor of no LSN":     func(m *graftpb.Commit) { m.Ancestors = []*graftpb.Origin{{Volume: otherVolume[:]}} },
 		"ancestor of a segment":  func(m *graftpb.Commit) { m.Ancestors = []*graftpb.Origin{{Volume: someSegment[:], Lsn: 1}} },

@@ -123,4 +123,4 @@ func elements(f protoreflect.FieldDescriptor, value []byte) int {
 }
 
 // maxField is the highest number of a field.
-const maxField = 13
+const maxField = 14

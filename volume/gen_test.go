@@ -167,6 +167,9 @@ func drawCommit(t *rapid.T) (Commit, Embedded) {
 	if pushed {
 		c.Parent, c.PushID = drawHash(t), PushID{rapid.ByteMin(1).Draw(t, "push id")}
 		c.Checkpoint = drawCheckpointRef(t, &c)
+		if rapid.Bool().Draw(t, "packs") {
+			c.Pack = drawSegmentID(t)
+		}
 		for range rapid.IntRange(0, 2).Draw(t, "ancestors") {
 			c.Ancestors = append(c.Ancestors, Origin{drawVolumeID(t), LSN(rapid.Uint64Min(1).Draw(t, "ancestor LSN"))})
 		}

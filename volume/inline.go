@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -230,6 +231,9 @@ func (c *Commit) indexToProto(m *graftpb.Commit) {
 		m.Checkpoint = checkpointRefToProto(c.Checkpoint, c.Volume)
 	}
 	m.Since, m.SinceKept = c.Since.toProto(c.Volume), uint32(c.SinceKept)
+	if !c.Pack.IsZero() {
+		m.Pack = bytes.Clone(c.Pack[:])
+	}
 	for _, o := range c.Ancestors {
 		m.Ancestors = append(m.Ancestors, &graftpb.Origin{Volume: o.Volume[:], Lsn: uint64(o.LSN)})
 	}
@@ -245,6 +249,11 @@ func (c *Commit) indexFromProto(m *graftpb.Commit) (err error) {
 		return err
 	}
 	c.SinceKept = PageCount(m.SinceKept)
+	if len(m.Pack) > 0 {
+		if c.Pack, err = SegmentIDFromBytes(m.Pack); err != nil {
+			return fmt.Errorf("%w: pack: %w", ErrCorrupt, err)
+		}
+	}
 	for _, o := range m.Ancestors {
 		v, err := VolumeIDFromBytes(o.GetVolume())
 		if err != nil {
@@ -264,7 +273,7 @@ func (c *Commit) OwnCheckpoint() bool {
 // hold.
 func (c *Commit) validateIndex() error {
 	if c.PushID.IsZero() {
-		if c.Checkpoint != (CheckpointRef{}) || c.Since.Len() > 0 || c.SinceKept > 0 || len(c.Ancestors) > 0 {
+		if c.Checkpoint != (CheckpointRef{}) || c.Since.Len() > 0 || c.SinceKept > 0 || len(c.Ancestors) > 0 || !c.Pack.IsZero() {
 			return fmt.Errorf("%w: commit that was not pushed has an index", ErrCorrupt)
 		}
 		return nil

@@ -43,6 +43,7 @@ type Commit struct {
 	Since         *PageTable             `protobuf:"bytes,11,opt,name=since,proto3" json:"since,omitempty"`                            // pages that changed between the checkpoint and this commit, both left out
 	SinceKept     uint32                 `protobuf:"varint,12,opt,name=since_kept,json=sinceKept,proto3" json:"since_kept,omitempty"`  // lowest page count since the checkpoint, up to this commit
 	Ancestors     []*Origin              `protobuf:"bytes,13,rep,name=ancestors,proto3" json:"ancestors,omitempty"`                    // of a fork: what it continues, nearest first
+	Pack          []byte                 `protobuf:"bytes,14,opt,name=pack,proto3" json:"pack,omitempty"`                              // SegmentID of the pack that was uploaded for this commit; empty: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -164,6 +165,13 @@ func (x *Commit) GetSinceKept() uint32 {
 func (x *Commit) GetAncestors() []*Origin {
 	if x != nil {
 		return x.Ancestors
+	}
+	return nil
+}
+
+func (x *Commit) GetPack() []byte {
+	if x != nil {
+		return x.Pack
 	}
 	return nil
 }
@@ -1441,7 +1449,7 @@ var File_graft_proto protoreflect.FileDescriptor
 
 const file_graft_proto_rawDesc = "" +
 	"\n" +
-	"\vgraft.proto\x12\bgraft.v1\"\xb3\x03\n" +
+	"\vgraft.proto\x12\bgraft.v1\"\xc7\x03\n" +
 	"\x06Commit\x12\x16\n" +
 	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
 	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\x12\x1d\n" +
@@ -1461,7 +1469,8 @@ const file_graft_proto_rawDesc = "" +
 	"\x05since\x18\v \x01(\v2\x13.graft.v1.PageTableR\x05since\x12\x1d\n" +
 	"\n" +
 	"since_kept\x18\f \x01(\rR\tsinceKept\x12.\n" +
-	"\tancestors\x18\r \x03(\v2\x10.graft.v1.OriginR\tancestors\"2\n" +
+	"\tancestors\x18\r \x03(\v2\x10.graft.v1.OriginR\tancestors\x12\x12\n" +
+	"\x04pack\x18\x0e \x01(\fR\x04pack\"2\n" +
 	"\x06Origin\x12\x16\n" +
 	"\x06volume\x18\x01 \x01(\fR\x06volume\x12\x10\n" +
 	"\x03lsn\x18\x02 \x01(\x04R\x03lsn\"C\n" +
