@@ -79,7 +79,7 @@ func (r *Remote) getFrames(ctx context.Context, at snapshot.Point, frames []fram
 		}
 		decoded, err := r.decodeSpan(s, b, func(p place) *volume.Address { return wanted[p].frame })
 		if err == nil {
-			err = r.stageFrames(decoded)
+			err = r.store.StageFetched(bySegment(decoded))
 		}
 		if err != nil {
 			return err
@@ -109,16 +109,6 @@ func (r *Remote) decodeSpan(s span, b []byte, frameOf func(place) *volume.Addres
 		frames = append(frames, decodedFrame{a, pages})
 	}
 	return frames, nil
-}
-
-// stageFrames stores the pages of frames, in as few transactions as it takes.
-func (r *Remote) stageFrames(frames []decodedFrame) error {
-	for id, pages := range bySegment(frames) {
-		if err := r.store.StageFetched(id, pages); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // bySegment gives the pages of frames by their Segments.

@@ -83,26 +83,29 @@ func (f *fetched) touch(ref PageRef) {
 	}
 }
 
-// StageFetched is Stage for pages of a remote Segment that were read from the
-// bucket, which has them for ever: Evict may remove them.
-func (s *Store) StageFetched(id volume.SegmentID, pages []volume.PageEntry) error {
+// StageFetched is Stage for pages of remote Segments that were read from the bucket,
+// which has them for ever: Evict may remove them. Those of many Segments take no more
+// transactions than those of one.
+func (s *Store) StageFetched(pages map[volume.SegmentID][]volume.PageEntry) error {
 	if err := s.use.acquire(); err != nil {
 		return err
 	}
 	defer s.use.release()
-	return s.stageFetched(id, pages)
+	return s.stageFetched(pages)
 }
 
 // stageFetched is StageFetched by who holds the store open.
-func (s *Store) stageFetched(id volume.SegmentID, pages []volume.PageEntry) error {
+func (s *Store) stageFetched(all segmentPages) error {
 	f := &s.fetched
 	f.clock.Add(1)
-	for _, p := range pages {
-		f.touch(PageRef{id, p.Idx})
+	for id, pages := range all {
+		for _, p := range pages {
+			f.touch(PageRef{id, p.Idx})
+		}
 	}
-	err := s.stage(id, pages, metaFetched)
+	err := s.stage(all, metaFetched)
 	// Not before: an eviction that does not see them would take them for counted.
-	f.count.Add(int64(len(pages)))
+	f.count.Add(int64(all.len()))
 	if err == nil && s.NeedsEvict() {
 		s.opts.OverQuota()
 	}

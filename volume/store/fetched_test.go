@@ -44,7 +44,7 @@ func TestEvictionsAtOnceCountRight(t *testing.T) {
 	s := openQuota(t, quota, nil)
 	for range 20 {
 		for i := range 40 {
-			if err := s.StageFetched(volume.NewSegmentID(), pages(1, 3, uint64(i))); err != nil {
+			if err := s.StageFetched(segmentPages{volume.NewSegmentID(): pages(1, 3, uint64(i))}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -106,7 +106,7 @@ func TestEvictionKeepsTheQuotaAndNothingElse(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"fetch": func(t *rapid.T) {
 				id, entries := rapid.SampledFrom(remotes).Draw(t, "segment"), somePages(t)
-				if err := s.StageFetched(id, entries); err != nil {
+				if err := s.StageFetched(segmentPages{id: entries}); err != nil {
 					t.Fatal(err)
 				}
 				for _, e := range entries {
@@ -227,7 +227,7 @@ func TestTheLeastRecentlyUsedPartGoesFirst(t *testing.T) {
 	id := segmentOfParts(s, 11)
 	fetch := func(part volume.PageIdx) {
 		t.Helper()
-		if err := s.StageFetched(id, pages(part*partPages, part*partPages+partPages-1, 0)); err != nil {
+		if err := s.StageFetched(segmentPages{id: pages(part*partPages, part*partPages+partPages-1, 0)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -277,7 +277,7 @@ func segmentOfParts(s *Store, n volume.PageIdx) volume.SegmentID {
 func TestWhatIsHeldAfterItWasChosenStays(t *testing.T) {
 	s := openQuota(t, 10, nil)
 	id := volume.NewSegmentID()
-	if err := s.StageFetched(id, pages(1, 20, 0)); err != nil {
+	if err := s.StageFetched(segmentPages{id: pages(1, 20, 0)}); err != nil {
 		t.Fatal(err)
 	}
 	e := evictor{store: s, pages: make([]int32, len(s.fetched.used))}
@@ -313,14 +313,14 @@ func TestWhatWasStoredBeforeARestartIsHeld(t *testing.T) {
 	mine := Change{Segment: volume.NewSegmentID(), Pages: pages(1, 10, 1)}
 	state := pushedAs(volume.NewSegmentID(), mine.Segment, mine.Pages)
 	mine.Segments = []volume.SegmentState{state}
-	if err := errors.Join(s.StageFetched(fetched, pages(1, 10, 0)), s.Apply(mine)); err != nil {
+	if err := errors.Join(s.StageFetched(segmentPages{fetched: pages(1, 10, 0)}), s.Apply(mine)); err != nil {
 		t.Fatal(err)
 	}
 	closeStore(t, s)
 	s = open()
 	defer closeStore(t, s)
 	hold := s.HoldOld(t.Context())
-	if err := s.StageFetched(later, pages(1, 10, 0)); err != nil {
+	if err := s.StageFetched(segmentPages{later: pages(1, 10, 0)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := evict(t, s); got != (Evicted{20, 10}) || s.NeedsEvict() {
@@ -353,7 +353,7 @@ func TestPagesThatAreBeingStoredCountAfterwards(t *testing.T) {
 		return entries
 	}
 	id := volume.NewSegmentID()
-	if err := s.StageFetched(id, pages(1)); err != nil {
+	if err := s.StageFetched(segmentPages{id: pages(1)}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := s.Evict(t.Context()); err != nil || got.Left != 8 || s.NeedsEvict() {
@@ -362,7 +362,7 @@ func TestPagesThatAreBeingStoredCountAfterwards(t *testing.T) {
 	before := s.fetched.clock.Load()
 	s.writing.Lock() // nothing is stored now
 	done := make(chan error, 1)
-	go func() { done <- s.StageFetched(id, pages(100)) }()
+	go func() { done <- s.StageFetched(segmentPages{id: pages(100)}) }()
 	for s.fetched.clock.Load() == before {
 		runtime.Gosched()
 	}
@@ -381,5 +381,35 @@ func TestPagesThatAreBeingStoredCountAfterwards(t *testing.T) {
 	}
 	if !s.NeedsEvict() || len(kicked) == 0 {
 		t.Error("16 pages are not over a quota of 10")
+	}
+}
+
+// Pages of small pushes are of many Segments, a few each: to store them takes no
+// transaction for each Segment.
+func TestPagesOfManySegmentsTakeFewTransactions(t *testing.T) {
+	s := openNew(t)
+	few := make(segmentPages)
+	for i := range uint64(100) {
+		few[volume.NewSegmentID()] = pages(1, 2, i)
+	}
+	before := dbOf(s).MaxVersion()
+	if err := s.StageFetched(few); err != nil {
+		t.Fatal(err)
+	}
+	staged := dbOf(s).MaxVersion()
+	for id, entries := range few {
+		id[15]++
+		if err := s.Land(t.Context(), id, entries); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.AwaitLanded(t.Context())
+	if n, m := staged-before, dbOf(s).MaxVersion()-staged; n == 0 || n > 4 || m == 0 || m > 20 {
+		t.Errorf("pages of 100 segments took %d transactions, and %d where they landed", n, m)
+	}
+	for id, entries := range few {
+		if page, err := s.Page(id, 2); err != nil || *page != *entries[1].Page {
+			t.Fatalf("page 2 of segment %s: %v", id, err)
+		}
 	}
 }

@@ -47,7 +47,7 @@ const (
 	maxLandingObjects = 8 << 20
 )
 
-// Land is StageFetched that does not wait for the disk: reads find the pages at once,
+// Land is StageFetched of one Segment that does not wait for the disk: reads find the pages at once,
 // and they are stored soon. When there are too many that are not yet, it waits, but no
 // longer than ctx. Close stores what is left.
 func (s *Store) Land(ctx context.Context, id volume.SegmentID, pages []volume.PageEntry) error {
@@ -195,13 +195,13 @@ func (s *Store) storeLanded() {
 				s.log.Warn("keep fetched page index", "error", err)
 			}
 		}
-		pages := make(map[volume.SegmentID][]volume.PageEntry)
+		pages := make(segmentPages)
 		for _, p := range batch {
 			pages[p.segment] = append(pages[p.segment], p.PageEntry)
 		}
-		for id, entries := range pages {
-			if err := s.stageFetched(id, entries); err != nil {
-				s.log.Warn("keep fetched pages", "segment", id, "error", err)
+		if len(batch) > 0 {
+			if err := s.stageFetched(pages); err != nil {
+				s.log.Warn("keep fetched pages", "pages", len(batch), "error", err)
 			}
 		}
 		s.landing.forget(objects, batch)

@@ -17,12 +17,24 @@ func (s *Store) Stage(id volume.SegmentID, pages []volume.PageEntry) error {
 		return err
 	}
 	defer s.use.release()
-	return s.stage(id, pages, 0)
+	return s.stage(segmentPages{id: pages}, 0)
 }
 
-// stage is Stage by who holds the store open.
-func (s *Store) stage(id volume.SegmentID, pages []volume.PageEntry, meta byte) error {
-	if err := s.checkSpace(int64(len(pages)) * volume.PageSize); err != nil {
+// segmentPages are pages by their Segments.
+type segmentPages map[volume.SegmentID][]volume.PageEntry
+
+func (ps segmentPages) len() (n int) {
+	for _, pages := range ps {
+		n += len(pages)
+	}
+	return n
+}
+
+// stage is Stage of pages of many Segments, in as few transactions as of one, by who
+// holds the store open.
+func (s *Store) stage(all segmentPages, meta byte) error {
+	n := int64(all.len())
+	if err := s.checkSpace(n * volume.PageSize); err != nil {
 		return err
 	}
 	if err := s.poison.err(); err != nil {
@@ -31,12 +43,16 @@ func (s *Store) stage(id volume.SegmentID, pages []volume.PageEntry, meta byte) 
 	if err := s.markDirty(); err != nil {
 		return err
 	}
-	s.space.touch(id)
-	s.space.stored.Add(int64(len(pages)))
+	for id := range all {
+		s.space.touch(id)
+	}
+	s.space.stored.Add(n)
 	err := s.batch("stage pages in", func(wb *writeBatch) error {
-		for _, p := range pages {
-			if err := wb.SetEntry(badger.NewEntry(keyPage(id, p.Idx), p.Page[:]).WithMeta(meta)); err != nil {
-				return err
+		for id, pages := range all {
+			for _, p := range pages {
+				if err := wb.SetEntry(badger.NewEntry(keyPage(id, p.Idx), p.Page[:]).WithMeta(meta)); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
