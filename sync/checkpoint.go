@@ -2,10 +2,13 @@ package sync
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"iter"
+	"maps"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"graft/snapshot"
 	"graft/volume"
@@ -92,19 +95,43 @@ func (r *Remote) embeds(c *volume.Commit, size int) bool {
 // addCheckpoint makes a checkpoint of c, whose pages lie as own says, and lets c
 // name it. It gives what is to be embedded in c behind so many bytes of frames; where
 // that is too much, it writes an object. Chunks of leaves that did not change since
-// the last checkpoint stay where they are, unless all of them are small.
+// the last checkpoint stay where they are, unless all of them are small. What lies in
+// commits, of the leaves that did change, goes into a pack, if one can be had.
 func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit, own volume.PageTable, bundle []volume.BundledPage, frames int, p *prepared) ([]byte, error) {
-	recent := c.Since.With(own)
-	kept, changed, err := l.chunks(ctx, recent, c.SinceKept)
+	kept, leaves, err := l.chunks(ctx, c.Since.With(own), c.SinceKept)
 	if err != nil {
 		return nil, err
 	}
-	cp := volume.Checkpoint{Key: volume.CheckpointKey{Volume: c.Volume, LSN: c.LSN}, PageCount: c.PageCount, Bundle: bundle}
+	cp := volume.Checkpoint{Key: volume.CheckpointKey{Volume: c.Volume, LSN: c.LSN}, PageCount: c.PageCount, Bundle: bundle, Chunks: kept}
+	var pk *packing
+	if !l.origin {
+		pk = r.packLeaves(c, leaves)
+	}
+	before := len(p.keys)
+	embedded, err := r.writeCheckpoint(ctx, cp, leaves, pk, c, frames, p)
+	if errors.Is(err, errNotPacked) && ctx.Err() == nil {
+		r.log.Warn("upload a pack", "volume", c.Volume, "error", err)
+		r.deleteUploads(ctx, p.keys[before:])
+		p.keys = p.keys[:before]
+		embedded, err = r.writeCheckpoint(ctx, cp, leaves, nil, c, frames, p)
+	}
+	return embedded, err
+}
+
+// writeCheckpoint is addCheckpoint for a checkpoint of chunks that are kept, and of
+// leaves, whose pages are moved into a pack, if there is one. It uploads both at once.
+func (r *Remote) writeCheckpoint(ctx context.Context, cp volume.Checkpoint, leaves map[volume.LeafIdx]volume.PageTable, pk *packing, c *volume.Commit, frames int, p *prepared) ([]byte, error) {
+	if pk != nil {
+		leaves = maps.Clone(leaves)
+		for n := range pk.moved.Leaves() {
+			leaves[n] = leaves[n].With(pk.moved.Leaf(n))
+		}
+	}
 	at := volume.CheckpointAt(frames)
-	built, object, ref, err := volume.BuildCheckpoint(cp, at, kept, changed)
+	built, object, ref, err := volume.BuildCheckpoint(cp, at, cp.Chunks, ordered(leaves))
 	if err == nil && !r.embeds(c, len(object)) {
 		cp.Key, at = volume.NewCheckpointKey(c.Volume, c.LSN), 0
-		built, object, ref, err = volume.BuildCheckpoint(cp, at, kept, changed)
+		built, object, ref, err = volume.BuildCheckpoint(cp, at, cp.Chunks, ordered(leaves))
 	}
 	if err != nil {
 		return nil, err
@@ -112,19 +139,42 @@ func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit,
 	if err := r.keepCheckpoint(built, ref, object, at, p); err != nil {
 		return nil, err
 	}
+	g, both := errgroup.WithContext(ctx)
+	if pk != nil {
+		p.keys = append(p.keys, pk.id.Key())
+		g.Go(func() error { return r.uploadPack(both, pk) })
+	}
+	if !cp.Key.Embedded() {
+		p.keys = append(p.keys, ref.Key())
+		g.Go(func() error {
+			if err := r.uploadBytes(both, ref.Key(), object); err != nil {
+				return fmt.Errorf("put checkpoint: %w", err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
 	c.Checkpoint, c.Since, c.SinceKept = ref, volume.PageTable{}, c.Kept
+	if pk != nil {
+		c.Pack = pk.id
+	}
 	if cp.Key.Embedded() {
 		return object, nil
 	}
-	p.keys = append(p.keys, ref.Key())
-	err = r.bucket.Upload(ctx, ref.Key(), func(w io.Writer) error {
-		_, err := w.Write(object)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("put checkpoint: %w", err)
-	}
 	return nil, nil
+}
+
+// ordered yields leaves that have pages, in order.
+func ordered(leaves map[volume.LeafIdx]volume.PageTable) iter.Seq2[volume.LeafIdx, volume.PageTable] {
+	return func(yield func(volume.LeafIdx, volume.PageTable) bool) {
+		for _, n := range slices.Sorted(maps.Keys(leaves)) {
+			if leaves[n].Len() > 0 && !yield(n, leaves[n]) {
+				return
+			}
+		}
+	}
 }
 
 // keepCheckpoint stores the parts of a checkpoint, whose bytes from offset at on are
@@ -145,30 +195,15 @@ func (r *Remote) keepCheckpoint(built *volume.Checkpoint, ref volume.CheckpointR
 // chunks gives the chunks of the last checkpoint that hold still, and the tables
 // of the leaves that changed: by the pages in recent, and by what was cut off
 // above count.
-func (l lineage) chunks(ctx context.Context, recent volume.PageTable, count volume.PageCount) (kept []volume.Chunk, changed iter.Seq2[volume.LeafIdx, volume.PageTable], err error) {
-	next := make(map[volume.LeafIdx]volume.PageTable)
+func (l lineage) chunks(ctx context.Context, recent volume.PageTable, count volume.PageCount) (kept []volume.Chunk, changed map[volume.LeafIdx]volume.PageTable, err error) {
+	changed = make(map[volume.LeafIdx]volume.PageTable)
 	for n := range recent.Leaves() {
-		next[n] = recent.Leaf(n)
+		changed[n] = recent.Leaf(n)
 	}
 	if l.parent != nil {
-		if kept, err = l.oldChunks(ctx, next, count); err != nil {
-			return nil, nil, err
-		}
+		kept, err = l.oldChunks(ctx, changed, count)
 	}
-	leaves := make([]volume.LeafIdx, 0, len(next))
-	for n, t := range next {
-		if t.Len() > 0 {
-			leaves = append(leaves, n)
-		}
-	}
-	slices.Sort(leaves)
-	return kept, func(yield func(volume.LeafIdx, volume.PageTable) bool) {
-		for _, n := range leaves {
-			if !yield(n, next[n]) {
-				return
-			}
-		}
-	}, nil
+	return kept, changed, err
 }
 
 // oldChunks enters the pages of the last checkpoint in the leaves of next, and

@@ -21,6 +21,10 @@ func (r *Remote) SetMaxEmbedded(n int) { r.maxEmbedded = n }
 // SetMaxSince sets how many bytes of addresses a commit carries.
 func (r *Remote) SetMaxSince(n int) { r.maxSince = n }
 
+// SetLoose sets of how many commits a push packs the pages, without a checkpoint and with
+// one.
+func (r *Remote) SetLoose(most, least int) { r.maxLoose, r.minLoose = most, least }
+
 // SetMaxPageSet sets how many bytes of a commit its page set may take.
 func (r *Remote) SetMaxPageSet(n int) { r.maxPageSet = n }
 

@@ -25,7 +25,11 @@ var hostile = map[string]struct {
 	"commit with embedded checkpoint": {set: func(a *machine) { a.remote.SetMaxSince(1) }, pages: many[:1], kind: "/log/"},
 	"checkpoint":                      {set: func(a *machine) { a.remote.SetMaxEmbedded(0) }, pages: many, kind: "/checkpoints/"},
 	"segment":                         {pages: many, kind: "segments/"},
-	"warm set":                        {pages: many, kind: "/warm/"},
+	"pack": {set: func(a *machine) {
+		a.remote.SetLoose(3, 3)
+		a.pushEach("pushed", 2, 3)
+	}, pages: many[:1], kind: "segments/"},
+	"warm set": {pages: many, kind: "/warm/"},
 }
 
 // damages are what may become of an object.

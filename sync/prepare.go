@@ -67,10 +67,15 @@ func (r *Remote) prepare(ctx context.Context, st snapshot.State, pinned *snapsho
 		}
 	}
 	embedded := volume.Embedded{Frames: frames}
-	if r.needsCheckpoint(&c, own) {
+	switch {
+	case r.needsCheckpoint(&c, own):
 		meterOf(ctx).phase(PhaseCheckpoint)
 		chosen := bundle(ctx, pinned, func(p volume.PageIdx) (volume.SegmentID, bool) { return l.segmentOf(ctx, &c, own, p) })
 		if embedded.Checkpoint, err = r.addCheckpoint(ctx, l, &c, own, chosen, len(frames), p); err != nil {
+			return err
+		}
+	case !l.origin:
+		if err := r.packSince(ctx, &c, p); err != nil {
 			return err
 		}
 	}
@@ -115,10 +120,7 @@ func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot
 			return own, volume.InlineFrames(object.Bytes()), nil
 		}
 		p.keys = append(p.keys, id.Key())
-		err = r.bucket.Upload(ctx, id.Key(), func(w io.Writer) error {
-			_, err := w.Write(object.Bytes())
-			return err
-		})
+		err = r.uploadBytes(ctx, id.Key(), object.Bytes())
 		c.Segments = []volume.Segment{seg}
 		return seg.Table(sw.Index()), nil, err
 	}
@@ -159,11 +161,18 @@ func uploads(c *volume.Commit) []string {
 	if c.OwnCheckpoint() && !c.Checkpoint.Embedded() {
 		keys = append(keys, c.Checkpoint.Key())
 	}
+	if !c.Pack.IsZero() {
+		keys = append(keys, c.Pack.Key())
+	}
 	return keys
 }
 
-// restore uploads again what a pending commit names, to the byte, if it is gone.
-func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Rollup) error {
+// restore uploads again what a pending commit after the one at names, to the byte, if
+// it is gone.
+func (r *Remote) restore(ctx context.Context, c *volume.Commit, at snapshot.Point, plan snapshot.Rollup) error {
+	if err := r.restorePack(ctx, c, at); err != nil {
+		return err
+	}
 	for _, seg := range c.Segments {
 		if seg.Inline {
 			continue
@@ -202,10 +211,7 @@ func (r *Remote) restore(ctx context.Context, c *volume.Commit, plan snapshot.Ro
 	if err != nil {
 		return fmt.Errorf("restore checkpoint %s: %w", c.Checkpoint.Key(), err)
 	}
-	return r.bucket.Upload(ctx, c.Checkpoint.Key(), func(w io.Writer) error {
-		_, err := w.Write(object)
-		return err
-	})
+	return r.uploadBytes(ctx, c.Checkpoint.Key(), object)
 }
 
 // pin tells all ancestors of a fork that it uses their objects, and then makes

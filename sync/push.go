@@ -204,7 +204,7 @@ func (r *Remote) resolve(ctx context.Context, h *snapshot.Head) error {
 	if err := r.verifyBase(ctx, &st.GraftState); err != nil {
 		return err
 	}
-	if err := r.restore(ctx, c, plan); err != nil {
+	if err := r.restore(ctx, c, snapshot.PointOf(&st.GraftState), plan); err != nil {
 		return fmt.Errorf("resolve pending commit: %w", err)
 	}
 	return r.put(ctx, h, p, plan)

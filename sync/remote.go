@@ -48,6 +48,8 @@ type Remote struct {
 
 	maxSince    int // see the constant; tests set it
 	maxEmbedded int // see the constant; tests set it
+	maxLoose    int // see the constant; tests set it
+	minLoose    int // see the constant; tests set it
 	maxPageSet  int // volume.MaxPageSets; tests set it
 	maxIndex    int // volume.MaxInlineIndex; tests set it
 	now         func() time.Time
@@ -78,7 +80,7 @@ type remoteVolume struct {
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
 // closes both after the Remote.
 func NewRemote(b *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
-	r := &Remote{maxSince: maxSince, maxEmbedded: maxEmbedded, maxPageSet: volume.MaxPageSets, maxIndex: volume.MaxInlineIndex, now: time.Now, store: st, log: log}
+	r := &Remote{maxSince: maxSince, maxEmbedded: maxEmbedded, maxLoose: maxLoose, minLoose: minLoose, maxPageSet: volume.MaxPageSets, maxIndex: volume.MaxInlineIndex, now: time.Now, store: st, log: log}
 	r.objects = newFlights[place, []byte](place.String)
 	r.frames = newFlights[volume.Address, []volume.PageEntry](func(a volume.Address) string { return partOf(snapshot.Point{}, &a).String() })
 	if b != nil {

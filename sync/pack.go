@@ -1,0 +1,215 @@
+package sync
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"graft/snapshot"
+	"graft/volume"
+)
+
+// packTimeout is how long the upload of a pack may delay a push.
+const packTimeout = 30 * time.Second
+
+// errNotPacked is returned for a pack that was not uploaded. Its pages lie where they
+// lay before.
+var errNotPacked = errors.New("graft: no pack")
+
+// packing is a pack that is to be uploaded.
+type packing struct {
+	id     volume.SegmentID
+	object []byte
+	moved  volume.PageTable // where its pages lie then
+}
+
+// pack makes a pack of pages that lie as given, in ascending order, in commits or in
+// packs, as planPack says and as far as they are stored here: it fetches none. It gives
+// nil when there is nothing to merge, and fewer commits than so many to pack.
+func (r *Remote) pack(pages []volume.PageAddress, loose int) *packing {
+	plan := planPack(slices.DeleteFunc(pages, func(e volume.PageAddress) bool {
+		return !e.Frame.Source.LSN.IsZero() && !r.hasPage(e)
+	}))
+	wanted := len(plan.merged)
+	plan.merged = slices.DeleteFunc(slices.Clone(plan.merged), func(e volume.PageAddress) bool { return !r.hasPage(e) })
+	if 2*len(plan.merged) < wanted { // these packs would be more, not fewer
+		plan.merged = nil
+	}
+	if len(plan.merged) == 0 && commits(plan.loose) < max(loose, 1) {
+		return nil
+	}
+	var object bytes.Buffer
+	p := &packing{id: volume.NewSegmentID()}
+	var err error
+	if p.moved, err = writePack(&object, p.id, plan.all(), r.store.Page); err != nil {
+		r.log.Warn("pack pages of small pushes", "error", err) // they stay where they are
+		return nil
+	}
+	p.object = object.Bytes()
+	return p
+}
+
+// hasPage tells whether a page is stored here.
+func (r *Remote) hasPage(e volume.PageAddress) bool {
+	has, err := r.store.HasPage(e.Frame.Source.Segment, e.Idx)
+	return has && err == nil
+}
+
+// writePack writes a pack of pages, which read gives, to w, and says where they lie
+// then. Equal pages give equal bytes.
+func writePack(w io.Writer, id volume.SegmentID, pages []volume.PageAddress, read func(volume.SegmentID, volume.PageIdx) (*volume.Page, error)) (volume.PageTable, error) {
+	pw := volume.NewPackWriter(w, id)
+	var frame []volume.PageEntry
+	for i, e := range pages {
+		segment := e.Frame.Source.Segment
+		page, err := read(segment, e.Idx)
+		if err != nil {
+			return volume.PageTable{}, fmt.Errorf("read page %d of segment %s to pack: %w", e.Idx, segment, err)
+		}
+		frame = append(frame, volume.PageEntry{Idx: e.Idx, Page: page})
+		if len(frame) < volume.FramePages && i+1 < len(pages) && pages[i+1].Frame.Source.Segment == segment {
+			continue
+		}
+		if err := pw.Add(segment, frame); err != nil {
+			return volume.PageTable{}, err
+		}
+		frame = frame[:0]
+	}
+	return pw.Close()
+}
+
+// packSince packs what c, which has no checkpoint of its own, names of the commits
+// before it, if these are many.
+func (r *Remote) packSince(ctx context.Context, c *volume.Commit, p *prepared) error {
+	since := packable(c, c.Since, nil)
+	if commits(since) < r.maxLoose {
+		return nil
+	}
+	pk := r.pack(since, r.maxLoose)
+	if pk == nil {
+		return nil
+	}
+	p.keys = append(p.keys, pk.id.Key())
+	switch err := r.uploadPack(ctx, pk); {
+	case err == nil:
+		c.Since, c.Pack = c.Since.With(pk.moved), pk.id
+	case ctx.Err() != nil:
+		return err
+	default:
+		r.log.Warn("upload a pack", "key", pk.id.Key(), "error", err)
+	}
+	return nil
+}
+
+// packLeaves packs pages of leaves that a checkpoint of c writes anew.
+func (r *Remote) packLeaves(c *volume.Commit, leaves map[volume.LeafIdx]volume.PageTable) *packing {
+	var pages []volume.PageAddress
+	for _, n := range slices.Sorted(maps.Keys(leaves)) {
+		pages = packable(c, leaves[n], pages)
+	}
+	return r.pack(pages, r.minLoose)
+}
+
+// packable appends to pages those of t that a push of c may pack: of other commits of its
+// Volume, for a fork uploads nothing again that it shares, and of packs.
+func packable(c *volume.Commit, t volume.PageTable, pages []volume.PageAddress) []volume.PageAddress {
+	for idx, a := range t.All() {
+		if s := a.Source; s.Volume == c.Volume && s.LSN < c.LSN || !s.Pack.IsZero() {
+			pages = append(pages, volume.PageAddress{Idx: idx, Frame: a})
+		}
+	}
+	return pages
+}
+
+// uploadPack uploads a pack, or returns errNotPacked.
+func (r *Remote) uploadPack(ctx context.Context, p *packing) error {
+	ctx, cancel := context.WithTimeout(ctx, packTimeout)
+	defer cancel()
+	if err := r.uploadBytes(ctx, p.id.Key(), p.object); err != nil {
+		return fmt.Errorf("%w: %w", errNotPacked, err)
+	}
+	return nil
+}
+
+func (r *Remote) uploadBytes(ctx context.Context, key string, object []byte) error {
+	return r.bucket.Upload(ctx, key, func(w io.Writer) error {
+		_, err := w.Write(object)
+		return err
+	})
+}
+
+// restorePack uploads the pack of a pending commit again, to the byte, if it is gone.
+// Pages that are not here any more it fetches from where the commit at, which is before
+// c, has them.
+func (r *Remote) restorePack(ctx context.Context, c *volume.Commit, at snapshot.Point) error {
+	if c.Pack.IsZero() {
+		return nil
+	}
+	has, err := r.bucket.Exists(ctx, c.Pack.Key())
+	if err != nil || has {
+		return err
+	}
+	want, err := r.packed(c)
+	if err != nil {
+		return fmt.Errorf("restore pack %s: %w", c.Pack, err)
+	}
+	var object bytes.Buffer
+	got, err := writePack(&object, c.Pack, want, func(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error) {
+		if page, err := r.store.Page(id, p); err == nil {
+			return page, nil
+		}
+		return r.Page(ctx, at, id, p)
+	})
+	if err == nil && !slices.EqualFunc(addresses(got), want, func(a, b volume.PageAddress) bool { return a.Idx == b.Idx && *a.Frame == *b.Frame }) {
+		err = fmt.Errorf("%w: it comes out otherwise than it was pushed", volume.ErrCorrupt)
+	}
+	if err != nil {
+		return fmt.Errorf("restore pack %s: %w", c.Pack, err)
+	}
+	return r.uploadBytes(ctx, c.Pack.Key(), object.Bytes())
+}
+
+// packed gives the pages that lie in the pack of c: c names them itself, or its own
+// checkpoint in the chunks that it wrote.
+func (r *Remote) packed(c *volume.Commit) ([]volume.PageAddress, error) {
+	pages := addresses(c.Since)
+	if c.OwnCheckpoint() {
+		root, err := r.store.Object(c.Checkpoint.Sum)
+		if err != nil {
+			return nil, err
+		}
+		cp, err := volume.DecodeCheckpoint(c.Checkpoint, root)
+		if err != nil {
+			return nil, err
+		}
+		for _, ch := range cp.Chunks {
+			if ch.Object != cp.Key {
+				continue
+			}
+			b, err := r.store.Object(ch.Sum)
+			if err != nil {
+				return nil, err
+			}
+			t, err := volume.DecodeChunk(ch, b)
+			if err != nil {
+				return nil, err
+			}
+			pages = append(pages, addresses(t)...)
+		}
+	}
+	return slices.DeleteFunc(pages, func(e volume.PageAddress) bool { return e.Frame.Source.Pack != c.Pack }), nil
+}
+
+// addresses lists the pages of t.
+func addresses(t volume.PageTable) []volume.PageAddress {
+	all := make([]volume.PageAddress, 0, t.Len())
+	for idx, a := range t.All() {
+		all = append(all, volume.PageAddress{Idx: idx, Frame: a})
+	}
+	return all
+}

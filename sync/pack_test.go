@@ -1,0 +1,203 @@
+package sync_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"graft/internal/faultbucket"
+	"graft/volume"
+)
+
+// packer is a machine that packs the pages of six commits, or of two where it writes a
+// checkpoint. It has pushed a database of many pages.
+func packer(t *testing.T, bucket *faultbucket.Bucket) *machine {
+	t.Helper()
+	a := newMachine(t, bucket)
+	a.remote.SetLoose(6, 2)
+	a.commit("base", many...)
+	a.must(a.push())
+	return a
+}
+
+// pushEach pushes pages from first on, one by one, so many of them.
+func (m *machine) pushEach(text string, first volume.PageIdx, n int) {
+	m.t.Helper()
+	for i := range n {
+		m.commit(text, first+volume.PageIdx(i))
+		m.must(m.push())
+	}
+}
+
+// packs gives the keys of the packs that are in the bucket.
+func packs(bucket *faultbucket.Bucket) []string {
+	return slices.DeleteFunc(bucket.Keys("segments/"), func(key string) bool { return bucket.Object(key)[4] != 'M' })
+}
+
+func TestManySmallPushesArePacked(t *testing.T) {
+	for name, set := range map[string]func(*machine){
+		"since the checkpoint":  func(*machine) {},
+		"in a checkpoint":       func(a *machine) { a.remote.SetMaxSince(300); a.remote.SetMaxEmbedded(0) },
+		"in one that is inside": func(a *machine) { a.remote.SetMaxSince(300) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bucket := faultbucket.New()
+			a, old, b := packer(t, bucket), newMachine(t, bucket), newMachine(t, bucket)
+			set(a)
+			v := a.head.State().Remote
+			bucket.Requests()
+			a.pushEach("new", 11, 5)
+			if got := packs(bucket); name == "since the checkpoint" && len(bucket.Requests()) != 5 {
+				t.Errorf("five small pushes took %v, with %v", bucket.Requests(), got)
+			}
+			old.clone(v)
+			old.wantContent(contentOf(t, a)...)
+			a.pushEach("new", 16, 60)
+			if len(packs(bucket)) == 0 {
+				t.Fatalf("no pack among %v", bucket.Keys("segments/"))
+			}
+
+			// What is here is not fetched again: the pages have their names still.
+			old.must(old.pull())
+			bucket.Requests()
+			r := old.head.Reader()
+			for p := volume.PageIdx(11); p < 16; p++ {
+				_, err := r.Page(t.Context(), p)
+				old.must(err)
+			}
+			r.Close()
+			if got := slices.DeleteFunc(bucket.Requests(), func(r faultbucket.Request) bool {
+				return strings.Contains(r.Key, "/checkpoints/") || strings.Contains(r.Key, "/log/")
+			}); len(got) != 0 {
+				t.Errorf("pages that were here took %v", got)
+			}
+			b.clone(v)
+			bucket.Requests()
+			_, err := b.remote.Hydrate(context.Background(), b.head)
+			b.must(err)
+			if got := bucket.Requests(); len(got) > 20 {
+				t.Errorf("a hydration took %d requests", len(got))
+			}
+			b.wantContent(contentOf(t, a)...)
+			old.wantContent(contentOf(t, a)...)
+		})
+	}
+}
+
+// A pack that cannot be uploaded is done without.
+func TestAPushWithoutItsPack(t *testing.T) {
+	for _, since := range []int{1 << 20, 1} {
+		bucket := faultbucket.New()
+		a, b := packer(t, bucket), newMachine(t, bucket)
+		a.remote.SetMaxEmbedded(0)
+		a.pushEach("new", 11, 6)
+		a.remote.SetMaxSince(since)
+		var failed int
+		bucket.Fail(func(r faultbucket.Request) error {
+			if r.Op == "put" && strings.Contains(r.Key, "segments/") {
+				failed++
+				return forbidden{}
+			}
+			return nil
+		}, nil)
+		a.pushEach("new", 17, 2)
+		bucket.Fail(nil, nil)
+		if n := len(bucket.Keys("volumes/" + a.head.State().Remote.String() + "/checkpoints/")); failed == 0 || len(packs(bucket)) > 0 || since == 1 && n != 2 {
+			t.Errorf("%d uploads failed, and there are %d checkpoints and %v", failed, n, packs(bucket))
+		}
+		b.clone(a.head.State().Remote)
+		b.wantContent(contentOf(t, a)...)
+		a.pushEach("new", 19, 1)
+		if len(packs(bucket)) != 1 {
+			t.Errorf("the next push made packs %v", packs(bucket))
+		}
+		b.must(b.pull())
+		b.wantContent(contentOf(t, a)...)
+	}
+}
+
+// packInDoubt is a packer whose push of a commit with a pack has no known outcome.
+func packInDoubt(t *testing.T, bucket *faultbucket.Bucket, since int) *machine {
+	t.Helper()
+	a := packer(t, bucket)
+	a.pushEach("new", 11, 6)
+	a.remote.SetMaxSince(since)
+	a.remote.SetMaxEmbedded(0)
+	a.commit("new", 20)
+	bucket.Fail(on("put", "volumes/"+a.head.State().Remote.String()+"/log/"), nil)
+	a.wantError(a.push(), errLost)
+	bucket.Fail(nil, nil)
+	if len(packs(bucket)) != 1 {
+		t.Fatalf("packs %v of %v", packs(bucket), bucket.Keys("segments/"))
+	}
+	return a
+}
+
+func TestAPackOfAPushInDoubtIsUploadedAgain(t *testing.T) {
+	for _, since := range []int{1 << 20, 1} {
+		for _, stays := range []bool{true, false} { // of the pages
+			bucket := faultbucket.New()
+			a, b := packInDoubt(t, bucket, since), newMachine(t, bucket)
+			a.must(a.heads.Sweep(t.Context()))
+			key := packs(bucket)[0]
+			object := bucket.Object(key)
+			bucket.SetObject(key, nil)
+			if !stays {
+				a.quota = volume.PageSize
+			}
+			a.reopen(bucket)
+			if !stays {
+				a.evict()
+			}
+			a.must(a.push())
+			if !bytes.Equal(bucket.Object(key), object) {
+				t.Errorf("the pack came out otherwise; its pages were here: %t", stays)
+			}
+			b.clone(a.head.State().Remote)
+			b.wantContent(contentOf(t, a)...)
+		}
+	}
+}
+
+// A push that loses takes its pack along.
+func TestALostPushDeletesItsPack(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := packInDoubt(t, bucket, 1<<20), newMachine(t, bucket)
+	b.clone(a.head.State().Remote)
+	b.commit("other", 30)
+	b.must(b.push())
+	if err := a.push(); err == nil || len(packs(bucket)) > 0 {
+		t.Errorf("%v, and there are %v", err, packs(bucket))
+	}
+}
+
+// Small packs are merged, so that they stay few, and what is read needs few of them.
+func TestPacksAreMerged(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := packer(t, bucket), newMachine(t, bucket)
+	for i := range 150 {
+		a.commit(fmt.Sprint("v", i), volume.PageIdx(1+i*37%100))
+		a.must(a.push())
+	}
+	b.clone(a.head.State().Remote)
+	bucket.Requests()
+	_, err := b.remote.Hydrate(t.Context(), b.head)
+	b.must(err)
+	read := make(map[string]bool)
+	for _, r := range bucket.Requests() {
+		read[r.Key] = strings.Contains(r.Key, "segments/")
+	}
+	n := 0
+	for _, pack := range read {
+		if pack {
+			n++
+		}
+	}
+	if all := len(packs(bucket)); n > 8 || all < 20 {
+		t.Errorf("a hydration read %d of %d packs", n, all)
+	}
+	b.wantContent(contentOf(t, a)...)
+}
