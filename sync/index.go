@@ -167,19 +167,24 @@ func (x *index) Segment(ctx context.Context, p volume.PageIdx, fetch bool) (id v
 
 // Leaf implements [snapshot.RemoteLeaves].
 func (x *index) Leaf(ctx context.Context, n volume.LeafIdx, fetch bool) (*volume.Leaf, error) {
-	chunk, err := x.chunk(ctx, n, fetch)
-	if err != nil {
+	t, err := x.leaf(ctx, n, fetch)
+	if err != nil || t.Len() == 0 {
 		return nil, err
-	}
-	t := chunk.Truncated(x.kept).With(x.recent.Leaf(n))
-	if t.Len() == 0 {
-		return nil, nil
 	}
 	l := new(volume.Leaf)
 	for p, a := range t.All() {
 		l[(p-1)%volume.LeafPages] = a.Source.Segment
 	}
 	return l, nil
+}
+
+// leaf says where the pages of leaf n lie.
+func (x *index) leaf(ctx context.Context, n volume.LeafIdx, fetch bool) (volume.PageTable, error) {
+	chunk, err := x.chunk(ctx, n, fetch)
+	if err != nil {
+		return volume.PageTable{}, err
+	}
+	return chunk.Truncated(x.kept).With(x.recent.Leaf(n)), nil
 }
 
 // NextLeaf implements [snapshot.RemoteLeaves].

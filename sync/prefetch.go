@@ -35,7 +35,61 @@ func (r *Remote) Prefetch(ctx context.Context, at snapshot.Point, root *snapshot
 			return err
 		}
 	}
+	if err := r.wantAhead(ctx, x, root, pages, frames); err != nil {
+		return err
+	}
 	return r.lead(ctx, at, frames.list)
+}
+
+const (
+	// scanPages is how many pages are a scan's that are asked for at once, in ascending
+	// order. What follows them is read ahead in the packs that have some of them, where
+	// it lies behind these: a pack has few pages of each part of a Volume, and would
+	// take a request for each part.
+	scanPages = 128
+	// packAhead is how many bytes of each pack are read ahead for each page of a scan:
+	// up to 4 MiB.
+	packAhead = 1 << 10
+	// leavesAhead is how far ahead pages are looked for.
+	leavesAhead = 128
+)
+
+// wantAhead notes pages behind those of a scan that come by the same requests, but no
+// more than there are of these. It makes no request.
+func (r *Remote) wantAhead(ctx context.Context, x *index, root *snapshot.Root, pages []volume.PageIdx, frames *frameWants) error {
+	if len(pages) < scanPages || pages[0] > pages[len(pages)-1] {
+		return nil
+	}
+	room := make(map[volume.SegmentID]int64) // by pack
+	for _, f := range frames.list {
+		if pack := f.frame.Source.Pack; !pack.IsZero() {
+			room[pack] = packAhead * int64(len(pages))
+		}
+	}
+	if len(room) == 0 {
+		return nil
+	}
+	last, most := slices.Max(pages), len(frames.list)+len(pages)
+	for n := volume.LeafOf(last); n < volume.LeafOf(last)+leavesAhead && root.PageCount().Has(volume.PageIdx(n)*volume.LeafPages+1); n++ {
+		t, err := x.leaf(ctx, n, false)
+		if err != nil {
+			return nil // it takes a request, or is damaged: whoever reads it finds out
+		}
+		for p, a := range t.All() {
+			pack := a.Source.Pack
+			if p <= last || room[pack] == 0 {
+				continue
+			}
+			if room[pack] -= a.Length; room[pack] <= 0 || len(frames.list) >= most {
+				room[pack] = 0
+				continue
+			}
+			if err := r.wantPage(ctx, x, root, p, frames); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // leavesOf gives the leaves of pages, and of many pages in order as many leaves

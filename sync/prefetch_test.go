@@ -3,6 +3,7 @@ package sync_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -89,4 +90,49 @@ func TestARangeLandsAsItIsDecoded(t *testing.T) {
 	if page, err := r.Local(t.Context(), 200); err != nil || page != nil {
 		t.Errorf("page 200 is here: %v", err)
 	}
+}
+
+// A scan reads ahead in the packs that it meets, and nowhere else.
+func TestAScanReadsAheadInPacks(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.remote.SetLoose(8, 8)
+	pages := make([]volume.PageIdx, 1000)
+	for i := range pages {
+		pages[i] = volume.PageIdx(i + 1)
+	}
+	a.commit("base", pages...)
+	a.must(a.push())
+	packed := []volume.PageIdx{40, 90, 200, 350, 500, 650, 800, 999}
+	for _, p := range append(packed, 1) {
+		a.commit("small", p)
+		a.must(a.push())
+	}
+	b.clone(a.head.State().Remote)
+	r := b.head.Reader()
+	defer r.Close()
+	here := func() (pages []volume.PageIdx) {
+		for p := volume.PageIdx(151); p <= 1000; p++ {
+			page, err := r.Local(t.Context(), p)
+			b.must(err)
+			if page != nil {
+				pages = append(pages, p)
+			}
+		}
+		return pages
+	}
+	b.must(r.Prefetch(t.Context(), pages[50:100]))
+	if got := here(); len(got) > 0 {
+		t.Errorf("few pages brought %v", got)
+	}
+	b.must(r.Prefetch(t.Context(), pages[:150]))
+	if got := here(); !slices.Equal(got, packed[2:]) {
+		t.Errorf("a scan brought %v", got)
+	}
+	bucket.Requests()
+	b.must(r.Prefetch(t.Context(), pages[150:]))
+	if got := bucket.Requests(); len(got) != 1 {
+		t.Errorf("the rest took %v", got)
+	}
+	b.wantContent(contentOf(t, a)...)
 }
