@@ -157,6 +157,25 @@ func TestAPendingCommitLosesItsLSN(t *testing.T) {
 // TestEveryRequestOfAPushMayFail lets request i of a push and what follows it
 // fail, before it happens or after, for every i, and finds nothing lost.
 func TestEveryRequestOfAPushMayFail(t *testing.T) {
+	everyRequestMayFail(t, func(a *machine) { a.commit("next", 1, 2) }, "next", "next")
+}
+
+// Nor with a pack, beside a checkpoint or without one.
+func TestEveryRequestOfAPushWithAPackMayFail(t *testing.T) {
+	for _, since := range []int{1 << 20, 1} {
+		everyRequestMayFail(t, func(a *machine) {
+			a.remote.SetLoose(2, 2)
+			a.pushEach("next", 1, 2)
+			a.remote.SetMaxSince(since)
+			a.remote.SetMaxEmbedded(0)
+			a.commit("next", 3)
+		}, "next", "next", "next")
+	}
+}
+
+// everyRequestMayFail is for a machine that has pushed one page, and after prepare has
+// something to push that makes the pages want.
+func everyRequestMayFail(t *testing.T, prepare func(a *machine), want ...string) {
 	for _, happened := range []bool{false, true} {
 		for i := 0; ; i++ {
 			name := fmt.Sprintf("happened=%v/request=%d", happened, i)
@@ -164,19 +183,20 @@ func TestEveryRequestOfAPushMayFail(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				bucket, a, b := newPair(t, "base")
 				a.reopen(bucket)
-				a.commit("next", 1, 2)
+				prepare(a)
+				next := a.head.State().SyncPoint.Remote + 1
 				failed := failAt(bucket, i, false, happened)
 				err := a.push()
 				if struck = failed(); struck != (err != nil) {
 					t.Fatalf("struck: %v, push: %v", struck, err)
 				}
-				a.wantContent("next", "next")
+				a.wantContent(want...)
 				a.reopen(bucket)
 				bucket.Fail(nil, nil)
 				a.must(a.push())
-				a.wantStatus("2 r2")
+				a.wantStatus(fmt.Sprintf("%d r%d", next, next))
 				b.must(b.pull())
-				b.wantContent("next", "next")
+				b.wantContent(want...)
 			})
 			if !struck || t.Failed() {
 				break

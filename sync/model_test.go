@@ -34,7 +34,7 @@ type replica struct {
 }
 
 // TestReplicasFollowAnyHistory lets one machine push any history of writes, cuts
-// and growth, with checkpoints of every few commits, and others clone, pull,
+// and growth, with checkpoints and packs of every few commits, and others clone, pull,
 // read, evict, reopen and go on from it, and compares every page with the fold of the
 // commits.
 func TestReplicasFollowAnyHistory(t *testing.T) {
@@ -43,10 +43,12 @@ func TestReplicasFollowAnyHistory(t *testing.T) {
 		since := rapid.SampledFrom([]int{0, 100, 400, 16 << 10}).Draw(rt, "bytes of addresses")
 		embedded := rapid.SampledFrom([]int{0, 300, 160 << 10}).Draw(rt, "bytes of a checkpoint")
 		quota := rapid.SampledFrom([]int{1, 10, 200}).Draw(rt, "quota of pages")
+		loose := rapid.SampledFrom([]int{1, 3, 32}).Draw(rt, "commits to pack")
 		open := func() *machine {
 			m := newCache(t, bucket, quota)
 			m.remote.SetMaxSince(since)
 			m.remote.SetMaxEmbedded(embedded)
+			m.remote.SetLoose(loose, 1)
 			return m
 		}
 		a := &replica{machine: open()}
@@ -96,6 +98,7 @@ func TestReplicasFollowAnyHistory(t *testing.T) {
 				a.reopen(bucket)
 				a.remote.SetMaxSince(since)
 				a.remote.SetMaxEmbedded(embedded)
+				a.remote.SetLoose(loose, 1)
 				a.check(rt)
 			},
 			"clone": func(rt *rapid.T) {
