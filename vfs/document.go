@@ -254,6 +254,7 @@ type commitDoc struct {
 	PushID      string          `json:"push_id"` // empty: not pushed
 	Segments    []segmentDoc    `json:"segments"`
 	Checkpoint  string          `json:"checkpoint"` // key, or empty
+	Pack        string          `json:"pack"`       // key, or empty
 	Ancestors   []originDoc     `json:"ancestors"`
 }
 
@@ -282,6 +283,9 @@ func newCommitDoc(c graft.CommitInfo) commitDoc {
 	}
 	if ref := c.Checkpoint; ref != (volume.CheckpointRef{}) {
 		doc.Checkpoint = ref.Key()
+	}
+	if !c.Pack.IsZero() {
+		doc.Pack = c.Pack.Key()
 	}
 	for _, o := range c.Ancestors {
 		doc.Ancestors = append(doc.Ancestors, originDoc{o.Volume.String(), o.LSN})

@@ -252,6 +252,7 @@ func commitText(c graft.CommitInfo) string {
 	line("Parent", d.Parent)
 	line("Push", d.PushID)
 	line("Checkpoint", d.Checkpoint)
+	line("Pack", d.Pack)
 	for _, o := range d.Ancestors {
 		line("Ancestor", fmt.Sprintf("%s:%d", o.Volume, o.LSN))
 	}
