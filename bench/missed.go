@@ -13,8 +13,8 @@ func profile(workload string) string {
 	return "`go -C bench run . -run '^" + workload + "$' -peerless -doc '' -cpuprofile FILE`"
 }
 
-var compaction = reason{"A small push carries its pages in its commit: who reads them later takes a request for each commit that a page lies in, and a checkpoint that the newest commit " +
-	"names and does not have. Compaction by the pusher, which is not built yet, would mend it (docs/adr/0022)", "`go -C bench run . -size full -run 'pushed$' -doc '' -trace FILE`"}
+var compaction = reason{"A small push carries its pages in its commit, and later pushes pack them: who reads takes a request for each pack that is not merged yet, and for the last commits, that are in none. " +
+	"A point query reads pages near the roots that changed since the checkpoint one by one, and the checkpoint, which the newest commit names and does not have (docs/adr/0022)", "`go -C bench run . -size full -run 'pushed$' -doc '' -trace FILE`"}
 
 // reasons are those that are known, by the beginnings of the rows' names, the longest
 // of which counts.

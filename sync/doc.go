@@ -17,6 +17,11 @@
 // object in the bucket of a fork whose pages lie in its ancestors' Segments, is not the
 // [Pin] of a Graft, which keeps pages from being evicted here.
 //
+// A small push carries its pages in its commit. Later pushes gather what is still the
+// newest of many such commits in a pack, an object of their frames, beside a checkpoint
+// or between two, and merge packs when they are many. A page that has moved keeps its
+// Segment; where it lies the page index says. What cannot be packed stays.
+//
 // What is in the bucket was written by others: every record and frame is
 // verified before it is used, and damage is [volume.ErrCorrupt].
 //
