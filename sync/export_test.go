@@ -25,6 +25,9 @@ func (r *Remote) SetMaxSince(n int) { r.maxSince = n }
 // one.
 func (r *Remote) SetLoose(most, least int) { r.maxLoose, r.minLoose = most, least }
 
+// SetPackTimeout sets how long the upload of a pack may take.
+func (r *Remote) SetPackTimeout(d time.Duration) { r.packTimeout = d }
+
 // SetMaxPageSet sets how many bytes of a commit its page set may take.
 func (r *Remote) SetMaxPageSet(n int) { r.maxPageSet = n }
 

@@ -128,7 +128,7 @@ func packable(c *volume.Commit, t volume.PageTable, pages []volume.PageAddress) 
 
 // uploadPack uploads a pack, or returns errNotPacked.
 func (r *Remote) uploadPack(ctx context.Context, p *packing) error {
-	ctx, cancel := context.WithTimeout(ctx, packTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.packTimeout)
 	defer cancel()
 	if err := r.uploadBytes(ctx, p.id.Key(), p.object); err != nil {
 		return fmt.Errorf("%w: %w", errNotPacked, err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"graft/internal/faultbucket"
 	"graft/volume"
@@ -115,6 +116,33 @@ func TestAPushWithoutItsPack(t *testing.T) {
 			t.Errorf("the next push made packs %v", packs(bucket))
 		}
 		b.must(b.pull())
+		b.wantContent(contentOf(t, a)...)
+	}
+}
+
+// A push waits for its pack no longer than it has to.
+func TestAPackThatHangsIsGivenUp(t *testing.T) {
+	for _, since := range []int{1 << 20, 1} {
+		bucket := faultbucket.New()
+		a, b := packer(t, bucket), newMachine(t, bucket)
+		a.remote.SetPackTimeout(10 * time.Millisecond)
+		a.remote.SetMaxEmbedded(0)
+		a.pushEach("new", 11, 6)
+		a.remote.SetMaxSince(since)
+		hung := make(chan string, 1)
+		bucket.Hang(func(_ context.Context, r faultbucket.Request) bool {
+			if r.Op == "put" && strings.Contains(r.Key, "segments/") {
+				hung <- r.Key
+				return true
+			}
+			return false
+		})
+		a.pushEach("new", 17, 1)
+		bucket.Hang(nil)
+		if len(hung) != 1 || len(packs(bucket)) > 0 {
+			t.Errorf("%d uploads hung, and there are %v", len(hung), packs(bucket))
+		}
+		b.clone(a.head.State().Remote)
 		b.wantContent(contentOf(t, a)...)
 	}
 }

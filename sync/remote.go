@@ -46,12 +46,13 @@ type Remote struct {
 	frames  *flights[volume.Address, []volume.PageEntry]
 	objects *flights[place, []byte]
 
-	maxSince    int // see the constant; tests set it
-	maxEmbedded int // see the constant; tests set it
-	maxLoose    int // see the constant; tests set it
-	minLoose    int // see the constant; tests set it
-	maxPageSet  int // volume.MaxPageSets; tests set it
-	maxIndex    int // volume.MaxInlineIndex; tests set it
+	maxSince    int           // see the constant; tests set it
+	maxEmbedded int           // see the constant; tests set it
+	maxLoose    int           // see the constant; tests set it
+	minLoose    int           // see the constant; tests set it
+	packTimeout time.Duration // see the constant; tests set it
+	maxPageSet  int           // volume.MaxPageSets; tests set it
+	maxIndex    int           // volume.MaxInlineIndex; tests set it
 	now         func() time.Time
 	turns       atomic.Uint64 // the last turn that was given
 	warm        bool          // a clone gets the newest warm set
@@ -80,7 +81,7 @@ type remoteVolume struct {
 // NewRemote gives a Remote between a bucket, or nil, and a store. The caller
 // closes both after the Remote.
 func NewRemote(b *objstore.Bucket, st *store.Store, log *slog.Logger) *Remote {
-	r := &Remote{maxSince: maxSince, maxEmbedded: maxEmbedded, maxLoose: maxLoose, minLoose: minLoose, maxPageSet: volume.MaxPageSets, maxIndex: volume.MaxInlineIndex, now: time.Now, store: st, log: log}
+	r := &Remote{maxSince: maxSince, maxEmbedded: maxEmbedded, maxLoose: maxLoose, minLoose: minLoose, packTimeout: packTimeout, maxPageSet: volume.MaxPageSets, maxIndex: volume.MaxInlineIndex, now: time.Now, store: st, log: log}
 	r.objects = newFlights[place, []byte](place.String)
 	r.frames = newFlights[volume.Address, []volume.PageEntry](func(a volume.Address) string { return partOf(snapshot.Point{}, &a).String() })
 	if b != nil {

@@ -387,6 +387,9 @@ func FuzzDecodeCommit(f *testing.F) {
 	local := pushed
 	local.PushID, local.Parent, local.Segments = PushID{}, Hash{}, []Segment{{ID: someSegment, Pages: PageSetOf(3)}}
 	add(local, Embedded{})
+	packing := pushed
+	packing.Pack, packing.Since = somePack, tableAt(Address{Source{Segment: otherSegment, Pack: somePack}, 8, 128})
+	add(packing, Embedded{})
 	footer := pushed
 	footer.Segments = slices.Clone(pushed.Segments)
 	setFooter(&footer, refOf(pushed.Volume, pushed.LSN))
