@@ -73,8 +73,9 @@ type objectPart struct {
 
 // objectNames says what lies where in a bucket, and what the pages are of.
 type objectNames struct {
-	parts map[string][]*objectPart // by key, ascending
-	trees []string                 // by page
+	parts  map[string][]*objectPart       // by key, ascending
+	packed map[volume.Address]*objectPart // the frames of packs
+	trees  []string                       // by page
 }
 
 // nameObjects reads all commits of a network, and its file.
@@ -84,7 +85,7 @@ func nameObjects(ctx context.Context, n *network) (_ *objectNames, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	names := &objectNames{parts: make(map[string][]*objectPart)}
+	names := &objectNames{parts: make(map[string][]*objectPart), packed: make(map[volume.Address]*objectPart)}
 	for list := b.List(&blob.ListOptions{Prefix: fmt.Sprintf("volumes/%v/log/", n.remote)}); ; {
 		o, err := list.Next(ctx)
 		if err == io.EOF {
@@ -101,6 +102,7 @@ func nameObjects(ctx context.Context, n *network) (_ *objectNames, err error) {
 		if err != nil {
 			return nil, err
 		}
+		names.addPacked(rec.Commit.Since)
 		if err := errors.Join(names.addFrames(ctx, b, &rec.Commit), names.addCheckpoint(ctx, b, rec.Commit.Checkpoint)); err != nil {
 			return nil, err
 		}
@@ -141,6 +143,24 @@ func (n *objectNames) addFrames(ctx context.Context, b bucket, c *graft.Commit) 
 	return nil
 }
 
+// addPacked adds the frames of a table that lie in packs. Many tables name each.
+func (n *objectNames) addPacked(t volume.PageTable) {
+	for p, a := range t.All() {
+		if a.Source.Pack.IsZero() {
+			continue
+		}
+		part := n.packed[*a]
+		if part == nil {
+			part = &objectPart{offset: a.Offset, length: a.Length}
+			n.packed[*a] = part
+			n.parts[a.Source.Key()] = append(n.parts[a.Source.Key()], part)
+		}
+		if !slices.Contains(part.pages, p) {
+			part.pages = append(part.pages, p)
+		}
+	}
+}
+
 // addCheckpoint adds the parts of a checkpoint. What it shares with others is
 // there once.
 func (n *objectNames) addCheckpoint(ctx context.Context, b bucket, ref volume.CheckpointRef) error {
@@ -158,9 +178,19 @@ func (n *objectNames) addCheckpoint(ctx context.Context, b bucket, ref volume.Ch
 	n.parts[ref.Key()] = append(n.parts[ref.Key()],
 		&objectPart{offset: ref.Offset, length: ref.Length, name: fmt.Sprintf("root with %d bundled pages", len(cp.Bundle))})
 	for _, ch := range cp.Chunks {
-		if ch.Object == ref.CheckpointKey {
-			n.parts[ref.Key()] = append(n.parts[ref.Key()], &objectPart{offset: ch.Offset, length: ch.Length, name: fmt.Sprintf("chunk of leaf %v", ch.Leaf)})
+		if ch.Object != ref.CheckpointKey {
+			continue
 		}
+		n.parts[ref.Key()] = append(n.parts[ref.Key()], &objectPart{offset: ch.Offset, length: ch.Length, name: fmt.Sprintf("chunk of leaf %v", ch.Leaf)})
+		chunk, err := readPart(ctx, b, ref.Key(), ch.Offset, ch.Length)
+		if err != nil {
+			return err
+		}
+		table, err := volume.DecodeChunk(ch, chunk)
+		if err != nil {
+			return err
+		}
+		n.addPacked(table)
 	}
 	return nil
 }
