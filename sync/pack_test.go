@@ -56,7 +56,7 @@ func TestManySmallPushesArePacked(t *testing.T) {
 			}
 			old.clone(v)
 			old.wantContent(contentOf(t, a)...)
-			a.pushEach("new", 16, 60)
+			a.pushEach("new", 16, 20)
 			if len(packs(bucket)) == 0 {
 				t.Fatalf("no pack among %v", bucket.Keys("segments/"))
 			}
@@ -79,7 +79,7 @@ func TestManySmallPushesArePacked(t *testing.T) {
 			bucket.Requests()
 			_, err := b.remote.Hydrate(context.Background(), b.head)
 			b.must(err)
-			if got := bucket.Requests(); len(got) > 20 {
+			if got := bucket.Requests(); len(got) > 15 {
 				t.Errorf("a hydration took %d requests", len(got))
 			}
 			b.wantContent(contentOf(t, a)...)
@@ -206,7 +206,7 @@ func TestALostPushDeletesItsPack(t *testing.T) {
 func TestPacksAreMerged(t *testing.T) {
 	bucket := faultbucket.New()
 	a, b := packer(t, bucket), newMachine(t, bucket)
-	for i := range 150 {
+	for i := range 90 {
 		a.commit(fmt.Sprint("v", i), volume.PageIdx(1+i*37%100))
 		a.must(a.push())
 	}
@@ -224,7 +224,7 @@ func TestPacksAreMerged(t *testing.T) {
 			n++
 		}
 	}
-	if all := len(packs(bucket)); n > 8 || all < 20 {
+	if all := len(packs(bucket)); n > 8 || all < 10 {
 		t.Errorf("a hydration read %d of %d packs", n, all)
 	}
 	b.wantContent(contentOf(t, a)...)
