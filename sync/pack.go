@@ -14,8 +14,13 @@ import (
 	"graft/volume"
 )
 
-// packTimeout is how long the upload of a pack may delay a push.
-const packTimeout = 30 * time.Second
+const (
+	// packTimeout is how long the upload of a pack may delay a push.
+	packTimeout = 30 * time.Second
+	// mergeTries is how often a merge is planned, each time without the packs that were
+	// found not to be here.
+	mergeTries = 4
+)
 
 // errNotPacked is returned for a pack that was not uploaded. Its pages lie where they
 // lay before.
@@ -32,15 +37,11 @@ type packing struct {
 // packs, as planPack says and as far as they are stored here: it fetches none. It gives
 // nil when there is nothing to merge, and fewer commits than so many to pack.
 func (r *Remote) pack(pages []volume.PageAddress, loose int) *packing {
-	plan := planPack(slices.DeleteFunc(pages, func(e volume.PageAddress) bool {
+	pages = slices.DeleteFunc(pages, func(e volume.PageAddress) bool {
 		return !e.Frame.Source.LSN.IsZero() && !r.hasPage(e)
-	}))
-	wanted := len(plan.merged)
-	plan.merged = slices.DeleteFunc(slices.Clone(plan.merged), func(e volume.PageAddress) bool { return !r.hasPage(e) })
-	if 2*len(plan.merged) < wanted { // these packs would be more, not fewer
-		plan.merged = nil
-	}
-	if len(plan.merged) == 0 && commits(plan.loose) < max(loose, 1) {
+	})
+	plan := r.planHere(pages)
+	if len(plan.merged) == 0 && commits(pages) < max(loose, 1) {
 		return nil
 	}
 	var object bytes.Buffer
@@ -52,6 +53,29 @@ func (r *Remote) pack(pages []volume.PageAddress, loose int) *packing {
 	}
 	p.object = object.Bytes()
 	return p
+}
+
+// planHere is planPack for packs of which all that is to be moved is stored here. Others
+// are left alone: they would be read still, and the next push would find as many to merge
+// as this one, and move the same pages again.
+func (r *Remote) planHere(pages []volume.PageAddress) packPlan {
+	pages = slices.Clone(pages)
+	var plan packPlan
+	for range mergeTries {
+		plan = planPack(pages)
+		absent := make(map[volume.SegmentID]bool)
+		for _, e := range plan.merged {
+			if pack := e.Frame.Source.Pack; !absent[pack] && !r.hasPage(e) {
+				absent[pack] = true
+			}
+		}
+		if len(absent) == 0 {
+			return plan
+		}
+		pages = slices.DeleteFunc(pages, func(e volume.PageAddress) bool { return absent[e.Frame.Source.Pack] })
+	}
+	plan.merged = nil
+	return plan
 }
 
 // hasPage tells whether a page is stored here.

@@ -147,6 +147,62 @@ func TestAPackThatHangsIsGivenUp(t *testing.T) {
 	}
 }
 
+// Packs that are not whole here are not merged: their pages would be moved again and
+// again.
+func TestPacksOfWhichSomeIsNotHereStay(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := packer(t, bucket), newMachine(t, bucket)
+	for i := range 19 {
+		a.commit("new", volume.PageIdx(10+i*7%19))
+		a.must(a.push())
+	}
+	b.clone(a.head.State().Remote)
+	r := b.head.Reader()
+	for p := volume.PageIdx(10); p < 29; p++ {
+		if p%3 > 0 { // of each pack
+			_, err := r.Page(t.Context(), p)
+			b.must(err)
+		}
+	}
+	r.Close()
+	b.settle()
+	had := len(packs(bucket))
+	b.remote.SetMaxSince(1)
+	b.remote.SetLoose(6, 2)
+	for i := range 8 {
+		b.commit(fmt.Sprint("v", i), 80)
+		b.must(b.push())
+	}
+	if n := len(packs(bucket)); had != 3 || n > had+1 {
+		t.Errorf("eight pushes of one page made %d packs of %d", n, had)
+	}
+	a.must(a.pull())
+	a.wantContent(contentOf(t, b)...)
+}
+
+// Many pages in few commits are packed as well, though not all at once.
+func TestPagesOfLargePushesArePackedInParts(t *testing.T) {
+	bucket := faultbucket.New()
+	a := newMachine(t, bucket)
+	a.commit("base", 1, 2000)
+	a.must(a.push())
+	a.remote.SetLoose(18, 18)
+	var pages []volume.PageIdx
+	for p := range volume.PageIdx(64) {
+		pages = append(pages, p)
+	}
+	for range 19 {
+		a.commit("new", pages[1:]...)
+		a.must(a.push())
+		for i := range pages {
+			pages[i] += 64
+		}
+	}
+	if n := len(packs(bucket)); n != 1 {
+		t.Errorf("19 pushes of 63 pages made %d packs", n)
+	}
+}
+
 // packInDoubt is a packer whose push of a commit with a pack has no known outcome.
 func packInDoubt(t *testing.T, bucket *faultbucket.Bucket, since int) *machine {
 	t.Helper()
