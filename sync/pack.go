@@ -17,6 +17,13 @@ import (
 const (
 	// packTimeout is how long the upload of a pack may delay a push.
 	packTimeout = 30 * time.Second
+	// packShare is what part of the time that a push has left its pack gets: one in so
+	// many. The commit needs the rest.
+	packShare = 4
+	// packPause is for how long no pack is made after one that was given up: so many
+	// times as long as that took. A line that is too slow for packs does not delay each
+	// push.
+	packPause = 20
 	// mergeTries is how often a merge is planned, each time without the packs that were
 	// found not to be here.
 	mergeTries = 4
@@ -37,6 +44,9 @@ type packing struct {
 // packs, as planPack says and as far as they are stored here: it fetches none. It gives
 // nil when there is nothing to merge, and fewer commits than so many to pack.
 func (r *Remote) pack(pages []volume.PageAddress, loose int) *packing {
+	if r.packsPause() {
+		return nil
+	}
 	pages = slices.DeleteFunc(pages, func(e volume.PageAddress) bool {
 		return !e.Frame.Source.LSN.IsZero() && !r.hasPage(e)
 	})
@@ -152,12 +162,33 @@ func packable(c *volume.Commit, t volume.PageTable, pages []volume.PageAddress) 
 
 // uploadPack uploads a pack, or returns errNotPacked.
 func (r *Remote) uploadPack(ctx context.Context, p *packing) error {
-	ctx, cancel := context.WithTimeout(ctx, r.packTimeout)
+	begin, timeout := r.now(), r.packTimeout
+	if end, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(end)/packShare)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := r.uploadBytes(ctx, p.id.Key(), p.object); err != nil {
+		if ctx.Err() != nil {
+			r.pausePacks(begin)
+		}
 		return fmt.Errorf("%w: %w", errNotPacked, err)
 	}
 	return nil
+}
+
+// pausePacks has no pack made for a while, because one was given up that was begun then.
+func (r *Remote) pausePacks(begun time.Time) {
+	now := r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mu.packsFrom = now.Add(packPause * now.Sub(begun))
+}
+
+func (r *Remote) packsPause() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now().Before(r.mu.packsFrom)
 }
 
 func (r *Remote) uploadBytes(ctx context.Context, key string, object []byte) error {

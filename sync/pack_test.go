@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -144,6 +145,57 @@ func TestAPackThatHangsIsGivenUp(t *testing.T) {
 		}
 		b.clone(a.head.State().Remote)
 		b.wantContent(contentOf(t, a)...)
+	}
+}
+
+// hangingPacker is a packer with something to push that makes a pack, and packs hang, for
+// a second by its clock, which moves no further by itself.
+func hangingPacker(t *testing.T, since int) (a *machine, hung *atomic.Int32, clock *atomic.Int64) {
+	t.Helper()
+	bucket := faultbucket.New()
+	a, hung, clock = packer(t, bucket), new(atomic.Int32), new(atomic.Int64)
+	start := time.Now()
+	a.remote.SetNow(func() time.Time { return start.Add(time.Duration(clock.Load())) })
+	a.pushEach("new", 11, 6)
+	a.remote.SetMaxSince(since)
+	a.remote.SetMaxEmbedded(0)
+	a.commit("new", 17)
+	bucket.Hang(func(_ context.Context, r faultbucket.Request) bool {
+		if r.Op != "put" || !strings.Contains(r.Key, "segments/") {
+			return false
+		}
+		hung.Add(1)
+		clock.Add(int64(time.Second))
+		return true
+	})
+	return a, hung, clock
+}
+
+// A push that has little time gives its pack a part of that, and lands.
+func TestAPackLeavesThePushTheTimeItNeeds(t *testing.T) {
+	for _, since := range []int{1 << 20, 1} {
+		a, hung, _ := hangingPacker(t, since)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		if _, err := a.remote.Push(ctx, a.head); err != nil || hung.Load() != 1 {
+			t.Errorf("a push with %d packs that hang: %v", hung.Load(), err)
+		}
+		cancel()
+	}
+}
+
+// After a pack that was given up, none delays a push for a while.
+func TestAPackThatHangsDelaysOnePush(t *testing.T) {
+	a, hung, clock := hangingPacker(t, 1<<20)
+	a.remote.SetPackTimeout(10 * time.Millisecond)
+	a.must(a.push())
+	a.pushEach("newer", 20, 5)
+	if n := hung.Load(); n != 1 {
+		t.Errorf("%d packs hung in six pushes", n)
+	}
+	clock.Add(int64(time.Minute))
+	a.pushEach("newer", 30, 2)
+	if n := hung.Load(); n != 2 {
+		t.Errorf("%d packs hung, a minute later", n)
 	}
 }
 

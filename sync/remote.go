@@ -67,6 +67,8 @@ type Remote struct {
 		indexes map[snapshot.Point]*index // some of those in use
 
 		embedded embedded // in the commit that was fetched last, until it is used
+
+		packsFrom time.Time // no pack is made before
 	}
 }
 
