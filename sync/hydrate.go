@@ -131,6 +131,7 @@ type frameWant struct {
 // frameWants are frames, each once, in the order in which they were first wanted.
 type frameWants struct {
 	list   []frameWant
+	pages  int                    // of all
 	places map[volume.Address]int // in list
 }
 
@@ -145,6 +146,7 @@ func (w *frameWants) add(a *volume.Address, p volume.PageIdx) {
 		w.list = append(w.list, frameWant{frame: a, first: p})
 	}
 	w.list[i].pages++
+	w.pages++
 }
 
 // missing gives the frames that hold pages which root names and which are not

@@ -55,7 +55,8 @@ const (
 )
 
 // wantAhead notes pages behind those of a scan that come by the same requests, but no
-// more than there are of these. It makes no request.
+// more than there are of these, and what lies in one frame with the last. It makes no
+// request.
 func (r *Remote) wantAhead(ctx context.Context, x *index, root *snapshot.Root, pages []volume.PageIdx, frames *frameWants) error {
 	if len(pages) < scanPages || pages[0] > pages[len(pages)-1] {
 		return nil
@@ -69,7 +70,7 @@ func (r *Remote) wantAhead(ctx context.Context, x *index, root *snapshot.Root, p
 	if len(room) == 0 {
 		return nil
 	}
-	last, most := slices.Max(pages), len(frames.list)+len(pages)
+	last, most := slices.Max(pages), frames.pages+len(pages)
 	for n := volume.LeafOf(last); n < volume.LeafOf(last)+leavesAhead && root.PageCount().Has(volume.PageIdx(n)*volume.LeafPages+1); n++ {
 		t, err := x.leaf(ctx, n, false)
 		if err != nil {
@@ -80,8 +81,13 @@ func (r *Remote) wantAhead(ctx context.Context, x *index, root *snapshot.Root, p
 			if p <= last || room[pack] == 0 {
 				continue
 			}
-			if room[pack] -= a.Length; room[pack] <= 0 || len(frames.list) >= most {
-				room[pack] = 0
+			if room[pack] -= a.Length; room[pack] <= 0 {
+				delete(room, pack)
+			}
+			if len(room) == 0 || frames.pages >= most {
+				return nil
+			}
+			if room[pack] == 0 {
 				continue
 			}
 			if err := r.wantPage(ctx, x, root, p, frames); err != nil {

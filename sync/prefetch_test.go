@@ -136,3 +136,34 @@ func TestAScanReadsAheadInPacks(t *testing.T) {
 	}
 	b.wantContent(contentOf(t, a)...)
 }
+
+// What is read ahead in packs is no more pages than a scan asks for, where frames have
+// many pages as well, and few bytes.
+func TestAScanReadsAheadNoMoreThanItAsksFor(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := newMachine(t, bucket), newMachine(t, bucket)
+	a.remote.SetLoose(8, 8)
+	pages := make([]volume.PageIdx, 1000)
+	for i := range pages {
+		pages[i] = volume.PageIdx(i + 1)
+	}
+	for some := range slices.Chunk(pages, 64) {
+		a.commit("small", some...)
+		a.must(a.push())
+	}
+	b.clone(a.head.State().Remote)
+	r := b.head.Reader()
+	defer r.Close()
+	b.must(r.Prefetch(t.Context(), pages[:128]))
+	ahead := 0
+	for _, p := range pages[128:] {
+		page, err := r.Local(t.Context(), p)
+		b.must(err)
+		if page != nil {
+			ahead++
+		}
+	}
+	if ahead == 0 || ahead >= 128+volume.FramePages {
+		t.Errorf("a scan of 128 pages brought %d others", ahead)
+	}
+}
