@@ -150,7 +150,8 @@ func (r *Remote) packLeaves(c *volume.Commit, leaves map[volume.LeafIdx]volume.P
 }
 
 // packable appends to pages those of t that a push of c may pack: of other commits of its
-// Volume, for a fork uploads nothing again that it shares, and of packs.
+// Volume, for a fork leaves alone what its ancestors' commits have, and of packs. Whose a
+// pack is nothing tells, so a fork merges those that it shares as well.
 func packable(c *volume.Commit, t volume.PageTable, pages []volume.PageAddress) []volume.PageAddress {
 	for idx, a := range t.All() {
 		if s := a.Source; s.Volume == c.Volume && s.LSN < c.LSN || !s.Pack.IsZero() {
@@ -213,6 +214,9 @@ func (r *Remote) restorePack(ctx context.Context, c *volume.Commit, at snapshot.
 	if err != nil {
 		return fmt.Errorf("restore pack %s: %w", c.Pack, err)
 	}
+	if err := r.fetchPacked(ctx, at, want); err != nil {
+		return fmt.Errorf("restore pack %s: %w", c.Pack, err)
+	}
 	var object bytes.Buffer
 	got, err := writePack(&object, c.Pack, want, func(id volume.SegmentID, p volume.PageIdx) (*volume.Page, error) {
 		if page, err := r.store.Page(id, p); err == nil {
@@ -227,6 +231,28 @@ func (r *Remote) restorePack(ctx context.Context, c *volume.Commit, at snapshot.
 		return fmt.Errorf("restore pack %s: %w", c.Pack, err)
 	}
 	return r.uploadBytes(ctx, c.Pack.Key(), object.Bytes())
+}
+
+// fetchPacked fetches those of some pages that are not here, which the commit at has,
+// neighbours together. What it does not get, whoever reads it gets alone.
+func (r *Remote) fetchPacked(ctx context.Context, at snapshot.Point, pages []volume.PageAddress) error {
+	var absent []volume.PageIdx
+	for _, e := range pages {
+		if !r.hasPage(e) {
+			absent = append(absent, e.Idx)
+		}
+	}
+	if len(absent) == 0 {
+		return nil
+	}
+	root, err := r.Root(ctx, at)
+	if err != nil {
+		return err
+	}
+	if err := r.Prefetch(ctx, at, root, absent); err != nil {
+		r.log.Warn("fetch pages to pack again", "error", err)
+	}
+	return ctx.Err()
 }
 
 // packed gives the pages that lie in the pack of c: c names them itself, or its own

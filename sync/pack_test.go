@@ -298,6 +298,40 @@ func TestAPackOfAPushInDoubtIsUploadedAgain(t *testing.T) {
 	}
 }
 
+// Pages of a pack that is to be uploaded again, and that are not here any more, are
+// fetched together.
+func TestAPackIsUploadedAgainInFewRequests(t *testing.T) {
+	bucket := faultbucket.New()
+	a := packer(t, bucket)
+	var pages []volume.PageIdx
+	for p := range volume.PageIdx(50) {
+		pages = append(pages, 1+6*p)
+	}
+	for range 6 {
+		a.commit("new", pages...)
+		a.must(a.push())
+		for i := range pages {
+			pages[i]++
+		}
+	}
+	a.commit("new", 400)
+	bucket.Fail(on("put", "volumes/"+a.head.State().Remote.String()+"/log/"), nil)
+	a.wantError(a.push(), errLost)
+	bucket.Fail(nil, nil)
+	a.must(a.heads.Sweep(t.Context()))
+	key := packs(bucket)[0]
+	object := bucket.Object(key)
+	bucket.SetObject(key, nil)
+	a.quota = volume.PageSize
+	a.reopen(bucket)
+	a.evict()
+	bucket.Requests()
+	a.must(a.push())
+	if n := len(bucket.Requests()); n > 20 || !bytes.Equal(bucket.Object(key), object) {
+		t.Errorf("a pack of %d bytes took %d requests", len(object), n)
+	}
+}
+
 // A push that loses takes its pack along.
 func TestALostPushDeletesItsPack(t *testing.T) {
 	bucket := faultbucket.New()

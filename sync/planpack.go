@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxLoose is how many commits whose pages are still the newest a push leaves
-	// behind: with more it packs them.
+	// maxLoose is how many commits whose pages are still the newest it takes for a push
+	// to pack them.
 	maxLoose = 32
 	// minLoose is how many a push has to find that takes a checkpoint, and packs
 	// whatever there is: fewer are not worth an object.

@@ -17,9 +17,10 @@ import (
 //	     8        the frames, one after the other, ascending by their pages
 //
 // Each frame is sealed as one of its own Segment, so a page that has moved keeps its
-// name: its Segment and page index. Where a frame lies now, the page table of a
-// checkpoint says, and nothing else: a pack has no index, and no commit names it. Its
-// own name is a SegmentID, for its object lies among those of Segments.
+// name: its Segment and page index. Where a frame lies now, the page table of a commit
+// or a checkpoint says, and nothing else: a pack has no index, and the commit that names
+// it as its own says that it was uploaded, not what is in it. Its own name is a SegmentID,
+// for its object lies among those of Segments.
 //
 // Frames are made anew from pages, of neighbours that are still wanted and of one
 // Segment. The header serves people and tools. An object that is lost can be made again
