@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	counts "graft/internal/meter"
 	"graft/snapshot"
 	"graft/volume"
 )
@@ -35,10 +36,13 @@ func (r *Remote) Prefetch(ctx context.Context, at snapshot.Point, root *snapshot
 			return err
 		}
 	}
-	if err := r.wantAhead(ctx, x, root, pages, frames); err != nil {
-		return err
+	wanted := frames.list
+	r.wantAhead(ctx, x, root, pages, frames)
+	err = r.lead(ctx, at, frames.list)
+	if len(frames.list) > len(wanted) && (errors.Is(err, volume.ErrCorrupt) || errors.Is(err, counts.ErrBudget)) {
+		return r.lead(ctx, at, wanted) // it may be of what nobody has asked for
 	}
-	return r.lead(ctx, at, frames.list)
+	return err
 }
 
 const (
@@ -56,10 +60,10 @@ const (
 
 // wantAhead notes pages behind those of a scan that come by the same requests, but no
 // more than there are of these, and what lies in one frame with the last. It makes no
-// request.
-func (r *Remote) wantAhead(ctx context.Context, x *index, root *snapshot.Root, pages []volume.PageIdx, frames *frameWants) error {
+// request, and ends where it cannot go on: whoever reads there finds out why.
+func (r *Remote) wantAhead(ctx context.Context, x *index, root *snapshot.Root, pages []volume.PageIdx, frames *frameWants) {
 	if len(pages) < scanPages || pages[0] > pages[len(pages)-1] {
-		return nil
+		return
 	}
 	room := make(map[volume.SegmentID]int64) // by pack
 	for _, f := range frames.list {
@@ -68,13 +72,13 @@ func (r *Remote) wantAhead(ctx context.Context, x *index, root *snapshot.Root, p
 		}
 	}
 	if len(room) == 0 {
-		return nil
+		return
 	}
 	last, most := slices.Max(pages), frames.pages+len(pages)
 	for n := volume.LeafOf(last); n < volume.LeafOf(last)+leavesAhead && root.PageCount().Has(volume.PageIdx(n)*volume.LeafPages+1); n++ {
 		t, err := x.leaf(ctx, n, false)
 		if err != nil {
-			return nil // it takes a request, or is damaged: whoever reads it finds out
+			return
 		}
 		for p, a := range t.All() {
 			pack := a.Source.Pack
@@ -85,17 +89,16 @@ func (r *Remote) wantAhead(ctx context.Context, x *index, root *snapshot.Root, p
 				delete(room, pack)
 			}
 			if len(room) == 0 || frames.pages >= most {
-				return nil
+				return
 			}
 			if room[pack] == 0 {
 				continue
 			}
-			if err := r.wantPage(ctx, x, root, p, frames); err != nil {
-				return err
+			if r.wantPage(ctx, x, root, p, frames) != nil {
+				return
 			}
 		}
 	}
-	return nil
 }
 
 // leavesOf gives the leaves of pages, and of many pages in order as many leaves

@@ -167,3 +167,34 @@ func TestAScanReadsAheadNoMoreThanItAsksFor(t *testing.T) {
 		t.Errorf("a scan of 128 pages brought %d others", ahead)
 	}
 }
+
+// Damage of what is read ahead is none of what was asked for.
+func TestAScanDoesNotMeetDamageBehindIt(t *testing.T) {
+	bucket := faultbucket.New()
+	a, b := packer(t, bucket), newMachine(t, bucket)
+	pages := make([]volume.PageIdx, 300)
+	for i := range pages {
+		pages[i] = volume.PageIdx(i + 1)
+	}
+	a.commit("base", pages...)
+	a.must(a.push())
+	for _, p := range []volume.PageIdx{20, 40, 60, 80, 100, 250, 251} {
+		a.commit("small", p)
+		a.must(a.push())
+	}
+	b.clone(a.head.State().Remote)
+	key := packs(bucket)[0]
+	object := bucket.Object(key)
+	bucket.SetObject(key, flipped(object, len(object)-1)) // of page 250
+	r := b.head.Reader()
+	defer r.Close()
+	b.must(r.Prefetch(t.Context(), pages[:150]))
+	for _, p := range pages[:150] {
+		if page, err := r.Local(t.Context(), p); err != nil || page == nil {
+			t.Fatalf("page %d is not here: %v", p, err)
+		}
+	}
+	if err := r.Prefetch(t.Context(), pages[150:]); !errors.Is(err, volume.ErrCorrupt) {
+		t.Errorf("the damaged page: %v", err)
+	}
+}
