@@ -111,8 +111,7 @@ func (r *Remote) addCheckpoint(ctx context.Context, l lineage, c *volume.Commit,
 	embedded, err := r.writeCheckpoint(ctx, cp, leaves, pk, c, frames, p)
 	if errors.Is(err, errNotPacked) && ctx.Err() == nil {
 		r.log.Warn("upload a pack", "volume", c.Volume, "error", err)
-		r.deleteUploads(ctx, p.keys[before:])
-		p.keys = p.keys[:before]
+		p.giveUp(before)
 		embedded, err = r.writeCheckpoint(ctx, cp, leaves, nil, c, frames, p)
 	}
 	return embedded, err

@@ -136,6 +136,7 @@ func (r *Remote) packSince(ctx context.Context, c *volume.Commit, p *prepared) e
 		return err
 	default:
 		r.log.Warn("upload a pack", "key", pk.id.Key(), "error", err)
+		p.giveUp(len(p.keys) - 1)
 	}
 	return nil
 }

@@ -148,6 +148,25 @@ func TestAPackThatHangsIsGivenUp(t *testing.T) {
 	}
 }
 
+// A pack that was given up and is there nevertheless is deleted, once the commit has
+// landed.
+func TestAPackThatWasGivenUpIsDeleted(t *testing.T) {
+	for _, since := range []int{1 << 20, 1} {
+		bucket := faultbucket.New()
+		a := packer(t, bucket)
+		a.pushEach("new", 11, 6)
+		a.remote.SetMaxSince(since)
+		a.commit("new", 17)
+		bucket.Fail(nil, on("put", "segments/"))
+		bucket.Requests()
+		a.must(a.push())
+		got := bucket.Requests()
+		if n := len(got); len(packs(bucket)) > 0 || got[n-1].Op != "delete" || !strings.Contains(got[n-2].Key, "/log/") {
+			t.Errorf("there are %v after %v", packs(bucket), got)
+		}
+	}
+}
+
 // hangingPacker is a packer with something to push that makes a pack, and packs hang, for
 // a second by its clock, which moves no further by itself.
 func hangingPacker(t *testing.T, since int) (a *machine, hung *atomic.Int32, clock *atomic.Int64) {

@@ -19,6 +19,7 @@ import (
 type prepared struct {
 	rec  volume.Record
 	keys []string // of the objects whose upload began
+	gone []string // those of which the commit does without
 	held []func() // ends what a sweep must leave until the record is pending
 }
 
@@ -26,6 +27,13 @@ func (p *prepared) release() {
 	for _, release := range p.held {
 		release()
 	}
+}
+
+// giveUp has the commit do without the uploads from number n on. To delete them may
+// take time, which it does not wait for.
+func (p *prepared) giveUp(n int) {
+	p.gone = append(p.gone, p.keys[n:]...)
+	p.keys = p.keys[:n]
 }
 
 // maxInlinePages is how many pages a push tries to put into its commit.

@@ -95,6 +95,7 @@ func (r *Remote) push(ctx context.Context, h *snapshot.Head) (Pushed, error) {
 func (r *Remote) pushRollup(ctx context.Context, h *snapshot.Head, st snapshot.State, pinned *snapshot.Reader, plan snapshot.Rollup) (*volume.Commit, error) {
 	var p prepared
 	defer p.release()
+	defer func() { r.deleteUploads(ctx, p.gone) }()
 	g, both := errgroup.WithContext(ctx) // 2
 	g.Go(func() error { return r.proveAgain(both, &st.GraftState) })
 	g.Go(func() error { return r.prepare(both, st, pinned, plan, &p) })
