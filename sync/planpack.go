@@ -11,7 +11,7 @@ import (
 const (
 	// maxLoose is how many commits whose pages are still the newest it takes for a push
 	// to pack them.
-	maxLoose = 32
+	maxLoose = 128
 	// minLoose is how many a push has to find that takes a checkpoint, and packs
 	// whatever there is: fewer are not worth an object.
 	minLoose = 8
