@@ -27,10 +27,7 @@ import (
 //
 // A checkpoint that is not large has no object, but stands in that of its commit,
 // without the header.
-const (
-	kindCheckpointObject = 'H'
-	checkpointHeaderSize = 8
-)
+const kindCheckpointObject = 'H'
 
 // MaxCheckpointRoot bounds the root record of a checkpoint, in bytes: it is enough
 // for a Volume of 1 TiB.
@@ -192,7 +189,7 @@ func DecodeChunk(ch Chunk, b []byte) (PageTable, error) {
 func BuildCheckpoint(c Checkpoint, at int64, kept []Chunk, changed iter.Seq2[LeafIdx, PageTable]) (*Checkpoint, []byte, CheckpointRef, error) {
 	var object []byte
 	if !c.Key.Embedded() {
-		object, at = checkpointHeader(), 0
+		object, at = objectHeader(kindCheckpointObject), 0
 	}
 	c.Chunks = slices.Clone(kept)
 	for n, t := range changed {
@@ -255,18 +252,14 @@ func packed(home VolumeID, leaves iter.Seq2[LeafIdx, PageTable]) iter.Seq2[Chunk
 	}
 }
 
-func checkpointHeader() []byte {
-	return []byte{magic[0], magic[1], magic[2], magic[3], kindCheckpointObject, formatVersion, 0, 0}
-}
-
 // RebuildCheckpoint makes the object of a checkpoint again from its root record and
 // the chunks that lie in it, which chunk gives.
 func RebuildCheckpoint(ref CheckpointRef, root []byte, chunk func(*Chunk) ([]byte, error)) ([]byte, error) {
-	_, b, err := rebuild(ref, checkpointHeaderSize, root, chunk)
+	_, b, err := rebuild(ref, objectHeaderSize, root, chunk)
 	if err != nil {
 		return nil, err
 	}
-	return append(checkpointHeader(), b...), nil
+	return append(objectHeader(kindCheckpointObject), b...), nil
 }
 
 // rebuild makes what lies from offset at on in the object of a checkpoint, if that is

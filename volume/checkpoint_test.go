@@ -550,7 +550,7 @@ func TestChunksPackLeaves(t *testing.T) {
 	id, other := someSegment, otherSegment
 	imported, scattered := map[LeafIdx]PageTable{}, map[LeafIdx]PageTable{}
 	var frame *Address
-	offset := int64(segmentHeaderSize)
+	offset := int64(objectHeaderSize)
 	for p := PageIdx(1); p <= pages; p++ {
 		if (p-1)%FramePages == 0 {
 			frame = &Address{Source{Segment: id}, offset, int64(140+p*7919%16) * frameUnit}

@@ -104,7 +104,7 @@ func (h *history) segments(t *rapid.T, c *Commit) (frames []byte, written PageTa
 		index := s.Frames
 		switch {
 		case shape == 0 && frames == nil:
-			s.Inline, frames = true, object[segmentHeaderSize:]
+			s.Inline, frames = true, object[objectHeaderSize:]
 		case shape == 1:
 			b, err := EncodeRecord(KindFrameIndex, index.toProto())
 			if err != nil {

@@ -88,7 +88,7 @@ func (x FrameIndex) Frame(i int) Frame { return x.frames[i] }
 // Size is where the last frame ends, in bytes from the start of the object.
 func (x FrameIndex) Size() int64 {
 	if len(x.frames) == 0 {
-		return segmentHeaderSize
+		return objectHeaderSize
 	}
 	last := x.frames[len(x.frames)-1]
 	return last.Offset + last.Length

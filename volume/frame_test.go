@@ -163,7 +163,7 @@ func TestFrameIndexFindsTheFrameOfEachPage(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		pages := drawPageSet(t)
 		x := drawFrames(t, pages)
-		want, size, prev := 0, int64(segmentHeaderSize), PageIdx(0)
+		want, size, prev := 0, int64(objectHeaderSize), PageIdx(0)
 		for i := range x.Len() {
 			f := x.Frame(i)
 			if f.Offset != size || f.First != prev+1 || f.Last < f.First {

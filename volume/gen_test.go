@@ -95,7 +95,7 @@ func drawInlineSegment(t *rapid.T, pages PageSet) (Segment, []byte) {
 		t.Fatal(err)
 	}
 	s.Inline = true
-	return s, buf.Bytes()[segmentHeaderSize:]
+	return s, buf.Bytes()[objectHeaderSize:]
 }
 
 // drawPageTable draws where these pages lie, as a record of Volume home names it:

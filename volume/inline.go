@@ -40,7 +40,7 @@ const MaxInline = 64 << 10
 
 // InlineFrames gives the frames of the object of a Segment without a footer, as
 // an [Embedded] has them.
-func InlineFrames(object []byte) []byte { return object[segmentHeaderSize:] }
+func InlineFrames(object []byte) []byte { return object[objectHeaderSize:] }
 
 // Embedded is what the object of a commit has beside its record.
 type Embedded struct {
@@ -142,7 +142,7 @@ func (c *Commit) validateInline() error {
 	if first == nil {
 		return nil
 	}
-	if c.PushID.IsZero() || first.Frames.Len() == 0 || first.Frames.Size()-segmentHeaderSize > MaxInline {
+	if c.PushID.IsZero() || first.Frames.Len() == 0 || first.Frames.Size()-objectHeaderSize > MaxInline {
 		return fmt.Errorf("%w: commit with an inline segment of %d frames, %d bytes", ErrCorrupt, first.Frames.Len(), first.Frames.Size())
 	}
 	for i := range c.Segments {
@@ -161,14 +161,14 @@ func (c *Commit) checkInline(frames []byte) error {
 	if s := c.inline(); s != nil {
 		x, id = s.Frames, s.ID
 	}
-	if want := x.Size() - segmentHeaderSize; int64(len(frames)) != want {
+	if want := x.Size() - objectHeaderSize; int64(len(frames)) != want {
 		return fmt.Errorf("%w: commit with %d bytes of inline frames, not %d", ErrCorrupt, len(frames), want)
 	}
 	seals := sha256.New()
 	for _, f := range x.frames {
-		b := frames[f.Offset-segmentHeaderSize:][:f.Length]
+		b := frames[f.Offset-objectHeaderSize:][:f.Length]
 		if _, err := unsealed(id, b); err != nil {
-			return fmt.Errorf("%w: inline frame at offset %d: %w", ErrCorrupt, f.Offset+inlineHeaderSize-segmentHeaderSize, err)
+			return fmt.Errorf("%w: inline frame at offset %d: %w", ErrCorrupt, f.Offset+inlineHeaderSize-objectHeaderSize, err)
 		}
 		seals.Write(b[len(b)-sealSize:])
 	}
@@ -195,7 +195,7 @@ func (c *Commit) Own() (PageTable, bool) {
 func (c *Commit) tableOf(s *Segment) PageTable {
 	source, shift := Source{Segment: s.ID}, int64(0)
 	if s.Inline {
-		source.Volume, source.LSN, shift = c.Volume, c.LSN, inlineHeaderSize-segmentHeaderSize
+		source.Volume, source.LSN, shift = c.Volume, c.LSN, inlineHeaderSize-objectHeaderSize
 	}
 	entries := make([]PageAddress, 0, s.Pages.Len())
 	frame := -1

@@ -25,7 +25,7 @@ func inlineCommit(tb testing.TB) (Commit, []byte) {
 	c.Segments = append(c.Segments, seg)
 	c.Checkpoint, c.Since = refOf(otherVolume, 9), someTable().Truncated(35)
 	c.Ancestors = []Origin{{otherVolume, 9}}
-	return c, object[segmentHeaderSize:]
+	return c, object[objectHeaderSize:]
 }
 
 func inlineRecord(tb testing.TB) Record {
@@ -138,7 +138,7 @@ func TestOwnGivesEveryPageOfTheCommit(t *testing.T) {
 	for p, a := range own.All() {
 		b := rec.InlineFrame(a)
 		if p < 11 { // in the Segment that is an object of its own
-			if b != nil || a.Source.Key() != someSegment.Key() || a.Offset != segmentHeaderSize {
+			if b != nil || a.Source.Key() != someSegment.Key() || a.Offset != objectHeaderSize {
 				t.Fatalf("page %d lies at %+v; %d bytes inline", p, a, len(b))
 			}
 			continue

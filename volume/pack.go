@@ -26,10 +26,7 @@ import (
 // Segment. The header serves people and tools. An object that is lost can be made again
 // to the byte by who has the page table and the pages, and these lie in the commits as
 // well.
-const (
-	kindPackObject = 'M'
-	packHeaderSize = 8
-)
+const kindPackObject = 'M'
 
 // PackWriter writes the object of a pack as its frames come. It is not safe for
 // concurrent use.
@@ -57,7 +54,7 @@ func (pw *PackWriter) Add(id SegmentID, pages []PageEntry) error {
 	}
 	pw.frame = appendSealed(id, frame, 0)
 	if pw.off == 0 {
-		if err := pw.write([]byte{magic[0], magic[1], magic[2], magic[3], kindPackObject, formatVersion, 0, 0}); err != nil {
+		if err := pw.write(objectHeader(kindPackObject)); err != nil {
 			return err
 		}
 	}
@@ -70,9 +67,6 @@ func (pw *PackWriter) Add(id SegmentID, pages []PageEntry) error {
 	}
 	return pw.write(pw.frame)
 }
-
-// Size is how many bytes the object has so far.
-func (pw *PackWriter) Size() int64 { return pw.off }
 
 // Close says where the pages lie. It does not close the underlying writer.
 func (pw *PackWriter) Close() (PageTable, error) {

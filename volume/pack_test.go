@@ -18,8 +18,8 @@ func packOf(t *testing.T) (object []byte, table PageTable) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if table, err = pw.Close(); err != nil || pw.Size() != int64(b.Len()) {
-		t.Fatalf("%d bytes of %d, %v", pw.Size(), b.Len(), err)
+	if table, err = pw.Close(); err != nil || pw.off != int64(b.Len()) {
+		t.Fatalf("%d bytes of %d, %v", pw.off, b.Len(), err)
 	}
 	return b.Bytes(), table
 }
@@ -32,7 +32,7 @@ func TestAPackHasFramesOfTheirOwnSegments(t *testing.T) {
 		t.Error("equal frames give other bytes")
 	}
 	want := map[PageIdx]SegmentID{3: someSegment, 4: someSegment, 9: otherSegment}
-	end := int64(packHeaderSize)
+	end := int64(objectHeaderSize)
 	for p, a := range table.All() {
 		if a.Source != (Source{Segment: want[p], Pack: somePack}) || a.Source.Key() != somePack.Key() || a.validate() != nil {
 			t.Errorf("page %d lies in %+v", p, a.Source)

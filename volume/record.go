@@ -33,6 +33,15 @@ const (
 	envelopeSize  = 16
 )
 
+// objectHeaderSize is how many bytes come before what an object in the bucket holds that
+// is no record: a Segment, a checkpoint or a pack.
+const objectHeaderSize = 8
+
+// objectHeader gives these bytes. They serve people and tools.
+func objectHeader(kind byte) []byte {
+	return append([]byte(magic), kind, formatVersion, 0, 0)
+}
+
 // Kind is the kind of a record.
 type Kind byte
 

@@ -28,7 +28,7 @@ import (
 // frame is proved by its seal, the seals by a SHA-256 in the index; the header
 // serves people and tools. An object that is lost can be made again to the byte by
 // who still has its pages.
-const segmentHeaderSize = 8
+const kindSegmentObject = 'D'
 
 // MaxInlineIndex is the largest frame index, in encoded bytes, that stands in the
 // commit itself.
@@ -133,7 +133,7 @@ func (sw *SegmentWriter) AddPart(part *Part) error {
 		last = p
 	}
 	if sw.off == 0 {
-		if err := sw.write([]byte{magic[0], magic[1], magic[2], magic[3], 'D', formatVersion, 0, 0}); err != nil {
+		if err := sw.write(objectHeader(kindSegmentObject)); err != nil {
 			return err
 		}
 	}
