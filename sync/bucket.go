@@ -75,6 +75,14 @@ func (b *bucket) Upload(ctx context.Context, key string, write func(io.Writer) e
 	})
 }
 
+// UploadBytes is Upload of an object that is in memory.
+func (b *bucket) UploadBytes(ctx context.Context, key string, object []byte) error {
+	return b.Upload(ctx, key, func(w io.Writer) error {
+		_, err := w.Write(object)
+		return err
+	})
+}
+
 // counted is the writer of an upload whose bytes are progress.
 type counted struct {
 	w    io.Writer

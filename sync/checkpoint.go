@@ -146,7 +146,7 @@ func (r *Remote) writeCheckpoint(ctx context.Context, cp volume.Checkpoint, leav
 	if !cp.Key.Embedded() {
 		p.keys = append(p.keys, ref.Key())
 		g.Go(func() error {
-			if err := r.uploadBytes(both, ref.Key(), object); err != nil {
+			if err := r.bucket.UploadBytes(both, ref.Key(), object); err != nil {
 				return fmt.Errorf("put checkpoint: %w", err)
 			}
 			return nil

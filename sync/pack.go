@@ -50,14 +50,17 @@ func (r *Remote) pack(pages []volume.PageAddress, loose int) *packing {
 	pages = slices.DeleteFunc(pages, func(e volume.PageAddress) bool {
 		return !e.Frame.Source.LSN.IsZero() && !r.hasPage(e)
 	})
+	found := commits(pages)
 	plan := r.planHere(pages)
-	if len(plan.merged) == 0 && commits(pages) < max(loose, 1) {
+	if len(plan.merged) == 0 && found < max(loose, 1) {
 		return nil
 	}
+	all := plan.all()
 	var object bytes.Buffer
+	object.Grow(len(all) * volume.PageSize) // lest it takes up to thrice as much
 	p := &packing{id: volume.NewSegmentID()}
 	var err error
-	if p.moved, err = writePack(&object, p.id, plan.all(), r.store.Page); err != nil {
+	if p.moved, err = writePack(&object, p.id, all, r.store.Page); err != nil {
 		r.log.Warn("pack pages of small pushes", "error", err) // they stay where they are
 		return nil
 	}
@@ -67,9 +70,8 @@ func (r *Remote) pack(pages []volume.PageAddress, loose int) *packing {
 
 // planHere is planPack for packs of which all that is to be moved is stored here. Others
 // are left alone: they would be read still, and the next push would find as many to merge
-// as this one, and move the same pages again.
+// as this one, and move the same pages again. It changes pages.
 func (r *Remote) planHere(pages []volume.PageAddress) packPlan {
-	pages = slices.Clone(pages)
 	var plan packPlan
 	for range mergeTries {
 		plan = planPack(pages)
@@ -120,7 +122,7 @@ func writePack(w io.Writer, id volume.SegmentID, pages []volume.PageAddress, rea
 // packSince packs what c, which has no checkpoint of its own, names of the commits
 // before it, if these are many.
 func (r *Remote) packSince(ctx context.Context, c *volume.Commit, p *prepared) error {
-	since := packable(c, c.Since, nil)
+	since := pagesIn(nil, c.Since, packable(c))
 	if commits(since) < r.maxLoose {
 		return nil
 	}
@@ -145,17 +147,22 @@ func (r *Remote) packSince(ctx context.Context, c *volume.Commit, p *prepared) e
 func (r *Remote) packLeaves(c *volume.Commit, leaves map[volume.LeafIdx]volume.PageTable) *packing {
 	var pages []volume.PageAddress
 	for _, n := range slices.Sorted(maps.Keys(leaves)) {
-		pages = packable(c, leaves[n], pages)
+		pages = pagesIn(pages, leaves[n], packable(c))
 	}
 	return r.pack(pages, r.minLoose)
 }
 
-// packable appends to pages those of t that a push of c may pack: of other commits of its
+// packable tells of which sources a push of c may pack pages: of other commits of its
 // Volume, for a fork leaves alone what its ancestors' commits have, and of packs. Whose a
 // pack is nothing tells, so a fork merges those that it shares as well.
-func packable(c *volume.Commit, t volume.PageTable, pages []volume.PageAddress) []volume.PageAddress {
+func packable(c *volume.Commit) func(volume.Source) bool {
+	return func(s volume.Source) bool { return s.Volume == c.Volume && s.LSN < c.LSN || !s.Pack.IsZero() }
+}
+
+// pagesIn appends to pages those of t whose source is one of some.
+func pagesIn(pages []volume.PageAddress, t volume.PageTable, some func(volume.Source) bool) []volume.PageAddress {
 	for idx, a := range t.All() {
-		if s := a.Source; s.Volume == c.Volume && s.LSN < c.LSN || !s.Pack.IsZero() {
+		if some(a.Source) {
 			pages = append(pages, volume.PageAddress{Idx: idx, Frame: a})
 		}
 	}
@@ -170,7 +177,7 @@ func (r *Remote) uploadPack(ctx context.Context, p *packing) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if err := r.uploadBytes(ctx, p.id.Key(), p.object); err != nil {
+	if err := r.bucket.UploadBytes(ctx, p.id.Key(), p.object); err != nil {
 		if ctx.Err() != nil {
 			r.pausePacks(begin)
 		}
@@ -191,13 +198,6 @@ func (r *Remote) packsPause() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.now().Before(r.mu.packsFrom)
-}
-
-func (r *Remote) uploadBytes(ctx context.Context, key string, object []byte) error {
-	return r.bucket.Upload(ctx, key, func(w io.Writer) error {
-		_, err := w.Write(object)
-		return err
-	})
 }
 
 // restorePack uploads the pack of a pending commit again, to the byte, if it is gone.
@@ -225,13 +225,13 @@ func (r *Remote) restorePack(ctx context.Context, c *volume.Commit, at snapshot.
 		}
 		return r.Page(ctx, at, id, p)
 	})
-	if err == nil && !slices.EqualFunc(addresses(got), want, func(a, b volume.PageAddress) bool { return a.Idx == b.Idx && *a.Frame == *b.Frame }) {
+	if err == nil && !slices.EqualFunc(pagesIn(nil, got, packedBy(c)), want, func(a, b volume.PageAddress) bool { return a.Idx == b.Idx && *a.Frame == *b.Frame }) {
 		err = fmt.Errorf("%w: it comes out otherwise than it was pushed", volume.ErrCorrupt)
 	}
 	if err != nil {
 		return fmt.Errorf("restore pack %s: %w", c.Pack, err)
 	}
-	return r.uploadBytes(ctx, c.Pack.Key(), object.Bytes())
+	return r.bucket.UploadBytes(ctx, c.Pack.Key(), object.Bytes())
 }
 
 // fetchPacked fetches those of some pages that are not here, which the commit at has,
@@ -259,39 +259,36 @@ func (r *Remote) fetchPacked(ctx context.Context, at snapshot.Point, pages []vol
 // packed gives the pages that lie in the pack of c: c names them itself, or its own
 // checkpoint in the chunks that it wrote.
 func (r *Remote) packed(c *volume.Commit) ([]volume.PageAddress, error) {
-	pages := addresses(c.Since)
-	if c.OwnCheckpoint() {
-		root, err := r.store.Object(c.Checkpoint.Sum)
-		if err != nil {
-			return nil, err
-		}
-		cp, err := volume.DecodeCheckpoint(c.Checkpoint, root)
-		if err != nil {
-			return nil, err
-		}
-		for _, ch := range cp.Chunks {
-			if ch.Object != cp.Key {
-				continue
-			}
-			b, err := r.store.Object(ch.Sum)
-			if err != nil {
-				return nil, err
-			}
-			t, err := volume.DecodeChunk(ch, b)
-			if err != nil {
-				return nil, err
-			}
-			pages = append(pages, addresses(t)...)
-		}
+	pages := pagesIn(nil, c.Since, packedBy(c))
+	if !c.OwnCheckpoint() {
+		return pages, nil
 	}
-	return slices.DeleteFunc(pages, func(e volume.PageAddress) bool { return e.Frame.Source.Pack != c.Pack }), nil
+	root, err := r.store.Object(c.Checkpoint.Sum)
+	if err != nil {
+		return nil, err
+	}
+	cp, err := volume.DecodeCheckpoint(c.Checkpoint, root)
+	if err != nil {
+		return nil, err
+	}
+	for _, ch := range cp.Chunks {
+		if ch.Object != cp.Key {
+			continue
+		}
+		b, err := r.store.Object(ch.Sum)
+		if err != nil {
+			return nil, err
+		}
+		t, err := volume.DecodeChunk(ch, b)
+		if err != nil {
+			return nil, err
+		}
+		pages = pagesIn(pages, t, packedBy(c))
+	}
+	return pages, nil
 }
 
-// addresses lists the pages of t.
-func addresses(t volume.PageTable) []volume.PageAddress {
-	all := make([]volume.PageAddress, 0, t.Len())
-	for idx, a := range t.All() {
-		all = append(all, volume.PageAddress{Idx: idx, Frame: a})
-	}
-	return all
+// packedBy tells which sources lie in the pack of c.
+func packedBy(c *volume.Commit) func(volume.Source) bool {
+	return func(s volume.Source) bool { return s.Pack == c.Pack }
 }

@@ -128,7 +128,7 @@ func (r *Remote) addSegment(ctx context.Context, c *volume.Commit, plan snapshot
 			return own, volume.InlineFrames(object.Bytes()), nil
 		}
 		p.keys = append(p.keys, id.Key())
-		err = r.uploadBytes(ctx, id.Key(), object.Bytes())
+		err = r.bucket.UploadBytes(ctx, id.Key(), object.Bytes())
 		c.Segments = []volume.Segment{seg}
 		return seg.Table(sw.Index()), nil, err
 	}
@@ -219,7 +219,7 @@ func (r *Remote) restore(ctx context.Context, c *volume.Commit, at snapshot.Poin
 	if err != nil {
 		return fmt.Errorf("restore checkpoint %s: %w", c.Checkpoint.Key(), err)
 	}
-	return r.uploadBytes(ctx, c.Checkpoint.Key(), object)
+	return r.bucket.UploadBytes(ctx, c.Checkpoint.Key(), object)
 }
 
 // pin tells all ancestors of a fork that it uses their objects, and then makes

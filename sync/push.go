@@ -35,8 +35,9 @@ type Pushed struct {
 //
 //  1. Resolve the pending commit of an earlier push, if there is one.
 //  2. Roll up the unpushed commits. Upload their pages as a Segment, unless the
-//     commit itself has room for them, and a checkpoint if one is due. Beside that
-//     look whether the bucket has the commit at the SyncPoint still, unless it was
+//     commit itself has room for them, a checkpoint if one is due, and a pack if
+//     small pushes before have left enough for one, without which it goes on as well. Beside
+//     that look whether the bucket has the commit at the SyncPoint still, unless it was
 //     seen there a moment ago.
 //  3. Store the record as pending. It and the local log are durable now.
 //  4. Put the record at the LSN after the SyncPoint, if that is absent. Beside that

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -79,11 +78,7 @@ func (r *Remote) putWarm(ctx context.Context, key volume.WarmKey, object []byte)
 	if err != nil {
 		return err
 	}
-	err = r.bucket.Upload(ctx, key.Key(), func(w io.Writer) error {
-		_, err := w.Write(object)
-		return err
-	})
-	if err != nil {
+	if err := r.bucket.UploadBytes(ctx, key.Key(), object); err != nil {
 		return err
 	}
 	for _, k := range old {
