@@ -32,12 +32,15 @@ type machine struct {
 }
 
 // many are more pages than a commit has room for.
-var many = func() (pages []volume.PageIdx) {
-	for p := range volume.PageIdx(100) {
+var many = pagesTo(100)
+
+// pagesTo are the first n pages.
+func pagesTo(n volume.PageIdx) (pages []volume.PageIdx) {
+	for p := range n {
 		pages = append(pages, p+1)
 	}
 	return pages
-}()
+}
 
 // repeat gives text for each of many.
 func repeat(text string) []string { return slices.Repeat([]string{text}, len(many)) }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"graft/internal/faultbucket"
+	"graft/internal/meter"
 	"graft/volume"
 )
 
@@ -64,10 +65,7 @@ func TestWhoAsksDoesNotWaitForWhatIsFetchedAhead(t *testing.T) {
 func TestARangeLandsAsItIsDecoded(t *testing.T) {
 	bucket := faultbucket.New()
 	a, b := newMachine(t, bucket), newMachine(t, bucket)
-	pages := make([]volume.PageIdx, 200)
-	for i := range pages {
-		pages[i] = volume.PageIdx(i + 1)
-	}
+	pages := pagesTo(200)
 	a.commit("pushed", pages...)
 	a.must(a.push())
 	b.clone(a.head.State().Remote)
@@ -97,10 +95,7 @@ func TestAScanReadsAheadInPacks(t *testing.T) {
 	bucket := faultbucket.New()
 	a, b := newMachine(t, bucket), newMachine(t, bucket)
 	a.remote.SetLoose(8, 8)
-	pages := make([]volume.PageIdx, 1000)
-	for i := range pages {
-		pages[i] = volume.PageIdx(i + 1)
-	}
+	pages := pagesTo(1000)
 	a.commit("base", pages...)
 	a.must(a.push())
 	packed := []volume.PageIdx{40, 90, 200, 350, 500, 650, 800, 999}
@@ -143,10 +138,7 @@ func TestAScanReadsAheadNoMoreThanItAsksFor(t *testing.T) {
 	bucket := faultbucket.New()
 	a, b := newMachine(t, bucket), newMachine(t, bucket)
 	a.remote.SetLoose(8, 8)
-	pages := make([]volume.PageIdx, 1000)
-	for i := range pages {
-		pages[i] = volume.PageIdx(i + 1)
-	}
+	pages := pagesTo(1000)
 	for some := range slices.Chunk(pages, 64) {
 		a.commit("small", some...)
 		a.must(a.push())
@@ -168,33 +160,69 @@ func TestAScanReadsAheadNoMoreThanItAsksFor(t *testing.T) {
 	}
 }
 
-// Damage of what is read ahead is none of what was asked for.
-func TestAScanDoesNotMeetDamageBehindIt(t *testing.T) {
-	bucket := faultbucket.New()
-	a, b := packer(t, bucket), newMachine(t, bucket)
-	pages := make([]volume.PageIdx, 300)
-	for i := range pages {
-		pages[i] = volume.PageIdx(i + 1)
-	}
+// behindAScan gives a clone of many pages, of which packs have some within the first 150
+// and some behind them.
+func behindAScan(t *testing.T, bucket *faultbucket.Bucket) (b *machine, pages []volume.PageIdx) {
+	t.Helper()
+	a := packer(t, bucket)
+	pages = pagesTo(300)
 	a.commit("base", pages...)
 	a.must(a.push())
 	for _, p := range []volume.PageIdx{20, 40, 60, 80, 100, 250, 251} {
 		a.commit("small", p)
 		a.must(a.push())
 	}
+	b = newMachine(t, bucket)
 	b.clone(a.head.State().Remote)
+	return b, pages
+}
+
+// wantHere wants pages to be stored.
+func (m *machine) wantHere(pages []volume.PageIdx) {
+	m.t.Helper()
+	r := m.head.Reader()
+	defer r.Close()
+	for _, p := range pages {
+		if page, err := r.Local(m.t.Context(), p); err != nil || page == nil {
+			m.t.Fatalf("page %d is not here: %v", p, err)
+		}
+	}
+}
+
+// Damage of what is read ahead is none of what was asked for.
+func TestAScanDoesNotMeetDamageBehindIt(t *testing.T) {
+	bucket := faultbucket.New()
+	b, pages := behindAScan(t, bucket)
 	key := packs(bucket)[0]
 	object := bucket.Object(key)
 	bucket.SetObject(key, flipped(object, len(object)-1)) // of page 250
 	r := b.head.Reader()
 	defer r.Close()
 	b.must(r.Prefetch(t.Context(), pages[:150]))
-	for _, p := range pages[:150] {
-		if page, err := r.Local(t.Context(), p); err != nil || page == nil {
-			t.Fatalf("page %d is not here: %v", p, err)
-		}
-	}
+	b.wantHere(pages[:150])
 	if err := r.Prefetch(t.Context(), pages[150:]); !errors.Is(err, volume.ErrCorrupt) {
 		t.Errorf("the damaged page: %v", err)
+	}
+}
+
+// A budget that has room for what is asked for has none for what is read ahead.
+func TestAScanIsNotRefusedForWhatIsBehindIt(t *testing.T) {
+	scan := func(budget int64) (spent int64, err error) {
+		b, pages := behindAScan(t, faultbucket.New())
+		r := b.head.Reader()
+		defer r.Close()
+		var m meter.Meter
+		ctx := meter.With(t.Context(), meter.Tab{Statement: &m, Budget: meter.Budget{Bytes: budget}})
+		if err = r.Prefetch(ctx, pages[:150]); err == nil {
+			b.wantHere(pages[:150])
+		}
+		return m.Stats().BytesIn, err
+	}
+	all, err := scan(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if spent, err := scan(all - 1); err != nil || spent >= all {
+		t.Errorf("%d bytes of %d: %v", spent, all-1, err)
 	}
 }
