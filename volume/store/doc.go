@@ -31,10 +31,11 @@
 // the journal or to Badger's files is found when the directory is opened, as
 // ErrCorrupt and with nothing changed, or when the damaged page or record is
 // read; damage to the newest record of the journal alone looks like a power cut.
-// After a failed sync the store says ErrPoisoned until it is opened again, and a
-// power cut then loses no more than any other. On a full disk it says ErrFull while
-// there is still a reserve that Badger needs: whoever fills that from outside ends
-// the process, for Badger writes to mapped files.
+// After a failed sync the store says ErrPoisoned until it is opened again, which
+// after one of Badger's another process has to do, and a power cut then loses no more
+// than any other. On a full disk it says ErrFull while there is still a reserve that
+// Badger needs: whoever fills that from outside ends the process, for Badger writes to
+// mapped files.
 //
 // Space follows what is live: [Store.Sweep] removes everything else and
 // [Store.Compact] gives it back. Nothing of either runs by itself.
