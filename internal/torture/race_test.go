@@ -178,5 +178,8 @@ func (w *world) countObjects(head graft.LSN) {
 		if rec.Commit.OwnCheckpoint() {
 			w.mu.counts["checkpoint landed"]++
 		}
+		if !rec.Commit.Pack.IsZero() {
+			w.mu.counts["pack landed"]++
+		}
 	}
 }
