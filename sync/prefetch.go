@@ -39,7 +39,7 @@ func (r *Remote) Prefetch(ctx context.Context, at snapshot.Point, root *snapshot
 	wanted := frames.list
 	r.wantAhead(ctx, x, root, pages, frames)
 	err = r.lead(ctx, at, frames.list)
-	if len(frames.list) > len(wanted) && (errors.Is(err, volume.ErrCorrupt) || errors.Is(err, counts.ErrBudget)) {
+	if len(frames.list) > len(wanted) && errors.Is(err, volume.ErrCorrupt) {
 		return r.lead(ctx, at, wanted) // it may be of what nobody has asked for
 	}
 	return err
@@ -60,9 +60,11 @@ const (
 
 // wantAhead notes pages behind those of a scan that come by the same requests, but no
 // more than there are of these, and what lies in one frame with the last. It makes no
-// request, and ends where it cannot go on: whoever reads there finds out why.
+// request, and ends where it cannot go on: whoever reads there finds out why. A budget
+// is for what is asked for: with one nothing is read ahead, since that could take the
+// room of the pages themselves, several requests being made at a time.
 func (r *Remote) wantAhead(ctx context.Context, x *index, root *snapshot.Root, pages []volume.PageIdx, frames *frameWants) {
-	if len(pages) < scanPages || pages[0] > pages[len(pages)-1] {
+	if len(pages) < scanPages || pages[0] > pages[len(pages)-1] || !counts.Of(ctx).Budget.IsZero() {
 		return
 	}
 	room := make(map[volume.SegmentID]int64) // by pack

@@ -205,24 +205,25 @@ func TestAScanDoesNotMeetDamageBehindIt(t *testing.T) {
 	}
 }
 
-// A budget that has room for what is asked for has none for what is read ahead.
-func TestAScanIsNotRefusedForWhatIsBehindIt(t *testing.T) {
-	scan := func(budget int64) (spent int64, err error) {
+// With a budget nothing is read ahead of a scan: it is for what is asked for.
+func TestABudgetIsForNothingBehindAScan(t *testing.T) {
+	for _, c := range []struct {
+		budget meter.Budget
+		ahead  bool
+	}{
+		{meter.Budget{}, true},
+		{meter.Budget{Bytes: 1 << 20}, false},
+		{meter.Budget{Requests: 100}, false},
+	} {
 		b, pages := behindAScan(t, faultbucket.New())
 		r := b.head.Reader()
-		defer r.Close()
 		var m meter.Meter
-		ctx := meter.With(t.Context(), meter.Tab{Statement: &m, Budget: meter.Budget{Bytes: budget}})
-		if err = r.Prefetch(ctx, pages[:150]); err == nil {
-			b.wantHere(pages[:150])
+		b.must(r.Prefetch(meter.With(t.Context(), meter.Tab{Statement: &m, Budget: c.budget}), pages[:150]))
+		b.wantHere(pages[:150])
+		page, err := r.Local(t.Context(), 250)
+		if err != nil || (page != nil) != c.ahead {
+			t.Errorf("budget %q: a page behind the scan is here: %t, %v", c.budget, page != nil, err)
 		}
-		return m.Stats().BytesIn, err
-	}
-	all, err := scan(0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if spent, err := scan(all - 1); err != nil || spent >= all {
-		t.Errorf("%d bytes of %d: %v", spent, all-1, err)
+		r.Close()
 	}
 }
