@@ -276,6 +276,9 @@ func (w *Writer) dropUnchanged(ctx context.Context) error {
 		return nil
 	}
 	for p := range w.spilled.All() {
+		if !w.kept.Has(p) {
+			break // this and those behind it replace nothing
+		}
 		if w.staged[p] != nil {
 			continue
 		}
