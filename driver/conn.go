@@ -123,9 +123,12 @@ func (c *conn) CheckNamedValue(v *sqldriver.NamedValue) error { return c.inner.C
 // explain gives an error its cause: the end of the context that interrupted
 // what failed, or what the VFS knows.
 func (c *conn) explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil // before code is allocated
+	}
 	var code sqlite3.ErrorCode
 	if !errors.As(err, &code) {
-		return err // nil, or none of SQLite's
+		return err // none of SQLite's
 	}
 	cause := vfs.Cause(c.Raw(), err)
 	// Of who waits for another writer SQLite says that it is busy.

@@ -14,6 +14,7 @@ import (
 type Statement struct {
 	meter meter.Meter
 	ahead meter.Ahead
+	first meter.Context // the first that was asked for: most have no other
 }
 
 // NewStatement gives a Statement that has taken nothing.
@@ -23,7 +24,12 @@ func NewStatement() *Statement { return &Statement{} }
 // as s. Without one, a statement is as long as its transaction. The driver has one
 // for each statement.
 func (s *Statement) Context(ctx context.Context) context.Context {
-	return meter.With(ctx, meter.Tab{Statement: &s.meter, Ahead: &s.ahead})
+	tab := meter.Tab{Statement: &s.meter, Ahead: &s.ahead}
+	if s.first.Context != nil {
+		return meter.With(ctx, tab)
+	}
+	s.first = meter.Context{Context: ctx, Tab: tab}
+	return &s.first
 }
 
 // End tells that the statement will read no more: what is fetched ahead for it is

@@ -24,27 +24,28 @@ func (t *Tab) budget() Budget {
 
 type tabKey struct{}
 
-// tabbed is a context with a Tab, without the pair of allocations of
-// context.WithValue.
-type tabbed struct {
+// Context is a context that counts for its Tab alone, without the pair of allocations
+// of context.WithValue. It must not change once it is in use.
+type Context struct {
 	context.Context
-	tab Tab
+	Tab Tab
 }
 
-func (c *tabbed) Value(key any) any {
+// Value gives the Tab to this package, and else what the context within does.
+func (c *Context) Value(key any) any {
 	if _, ok := key.(tabKey); ok {
-		return &c.tab
+		return &c.Tab
 	}
 	return c.Context.Value(key)
 }
 
 // With gives a context that counts for tab alone.
-func With(ctx context.Context, tab Tab) context.Context { return &tabbed{ctx, tab} }
+func With(ctx context.Context, tab Tab) context.Context { return &Context{ctx, tab} }
 
 // Of gives the Tab of a context, which must not be changed.
 func Of(ctx context.Context) *Tab {
-	if c, ok := ctx.(*tabbed); ok {
-		return &c.tab
+	if c, ok := ctx.(*Context); ok {
+		return &c.Tab
 	}
 	if tab, ok := ctx.Value(tabKey{}).(*Tab); ok {
 		return tab
