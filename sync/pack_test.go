@@ -126,7 +126,7 @@ func TestAPackThatHangsIsGivenUp(t *testing.T) {
 	for _, since := range []int{1 << 20, 1} {
 		bucket := faultbucket.New()
 		a, b := packer(t, bucket), newMachine(t, bucket)
-		a.remote.SetPackTimeout(10 * time.Millisecond)
+		a.remote.SetPackTimeout(500 * time.Millisecond) // it begins before the request does
 		a.remote.SetMaxEmbedded(0)
 		a.pushEach("new", 11, 6)
 		a.remote.SetMaxSince(since)
@@ -194,7 +194,7 @@ func hangingPacker(t *testing.T, since int) (a *machine, hung *atomic.Int32, clo
 func TestAPackLeavesThePushTheTimeItNeeds(t *testing.T) {
 	for _, since := range []int{1 << 20, 1} {
 		a, hung, _ := hangingPacker(t, since)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 		if _, err := a.remote.Push(ctx, a.head); err != nil || hung.Load() != 1 {
 			t.Errorf("a push with %d packs that hang: %v", hung.Load(), err)
 		}
@@ -205,7 +205,7 @@ func TestAPackLeavesThePushTheTimeItNeeds(t *testing.T) {
 // After a pack that was given up, none delays a push for a while.
 func TestAPackThatHangsDelaysOnePush(t *testing.T) {
 	a, hung, clock := hangingPacker(t, 1<<20)
-	a.remote.SetPackTimeout(10 * time.Millisecond)
+	a.remote.SetPackTimeout(100 * time.Millisecond)
 	a.must(a.push())
 	a.pushEach("newer", 20, 5)
 	if n := hung.Load(); n != 1 {
