@@ -32,17 +32,23 @@ func Check(dir string) error {
 	return (&checker{dir: dir}).check()
 }
 
-// Prepare is Check that then cuts the newest value log, for good, behind the last
-// byte that anything points to. What lies there is of requests that did not come to
-// their end, or dead. It may not be on disk although it can be read: Linux shows
-// it even after an msync that has failed. Badger would take it in and begin another log,
-// and a later power cut leave holes in it, which [CheckGC] cannot tell from damage.
+// Prepare is Check that then sees to it that what Badger will read is on disk, which
+// need not be so because it can be read: Linux shows it even after an msync that has failed.
+// Badger would take it in and go on in other logs, and a later power cut leave holes in it.
+//
+// It cuts the newest value log, for good, behind the last byte that anything points to.
+// What lies there is of requests that did not come to their end, or dead; [CheckGC]
+// could not tell a hole in it from damage. And it writes the newest memtable's log again, as it
+// is: its last request would be cut, with others behind it (rule 3).
 func Prepare(dir string) error {
 	c := &checker{dir: dir}
 	if err := c.check(); err != nil {
 		return err
 	}
-	return c.cutNewest()
+	if err := c.cutNewest(); err != nil {
+		return err
+	}
+	return c.writeMemtable()
 }
 
 // check is Check.
@@ -69,6 +75,7 @@ type checker struct {
 	others map[string]int64
 
 	manifest manifest
+	newest   memtable          // of those with entries
 	orphans  map[uint64]uint64 // hash of an entry's key -> table, of entries that no other file is known to hold
 	pointers map[uint64]source // value log -> what points farthest into it
 }

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -53,6 +55,47 @@ func pointedTo(t *testing.T, dir string) int64 {
 	must(t, c.check())
 	ids := sortedIDs(c.vlogs)
 	return c.pointers[ids[len(ids)-1]].end()
+}
+
+// TestPrepareWritesWhatMayNotBeOnDisk: that is the newest log of each kind after a crash, also when
+// Badger has begun another one for its memtable, and nothing once it was closed.
+func TestPrepareWritesWhatMayNotBeOnDisk(t *testing.T) {
+	log := newest(t, crashedDir, ".mem")
+	for _, c := range []struct {
+		dir   string
+		begun bool
+		want  []string
+	}{
+		{closedDir, false, nil},
+		{crashedDir, false, []string{newest(t, crashedDir, ".vlog"), log}},
+		{crashedDir, true, []string{newest(t, crashedDir, ".vlog"), log}},
+	} {
+		dir := copyOf(t, c.dir)
+		if c.begun {
+			header := make([]byte, preallocation)
+			copy(header, read(t, dir, log)[:logHeaderSize])
+			must(t, os.WriteFile(filepath.Join(dir, memName(99)), header, 0o666))
+		}
+		before := time.Unix(1e9, 0)
+		for _, name := range names(t, dir) {
+			must(t, os.Chtimes(filepath.Join(dir, name), before, before))
+		}
+		must(t, Prepare(dir))
+		var wrote []string
+		for _, name := range names(t, dir) {
+			info, err := os.Stat(filepath.Join(dir, name))
+			must(t, err)
+			if !info.ModTime().Equal(before) {
+				wrote = append(wrote, name)
+			}
+		}
+		if !slices.Equal(wrote, c.want) {
+			t.Errorf("wrote %v instead of %v", wrote, c.want)
+		}
+		if len(c.want) > 0 && !bytes.Equal(read(t, dir, log), read(t, crashedDir, log)) {
+			t.Errorf("%s has changed", log)
+		}
+	}
 }
 
 // TestPrepareLeavesWhatIsDamaged changes nothing where Check finds something.
