@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -77,4 +79,30 @@ func (l *dirLock) release() error {
 		err = nil
 	}
 	return errors.Join(err, l.lock.Close())
+}
+
+// flocks are where Badger locks its folder itself, with a lock that flock knows. Elsewhere it locks
+// another thing; on Windows no file can be cut that somebody has mapped.
+var flocks = []string{"android", "darwin", "dragonfly", "freebsd", "ios", "linux", "netbsd", "openbsd"}
+
+// lockBadger takes Badger's own lock on its folder, and gives what ends it. Badger looks at it only
+// when it opens the folder, which is too late for who changes files before. LOCK does not say whether a
+// program that is not graft has the folder open, nor does a new one that stands in for a LOCK that
+// somebody took away.
+func lockBadger(dir string) (unlock func() error, err error) {
+	if !slices.Contains(flocks, runtime.GOOS) {
+		return func() error { return nil }, nil
+	}
+	badgerDir := filepath.Join(dir, "badger")
+	lock := flock.New(badgerDir, flock.SetFlag(os.O_RDONLY))
+	ok, err := lock.TryLock()
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // nobody has
+		return lock.Close, nil
+	case err != nil:
+		return nil, fmt.Errorf("lock %s: %w", badgerDir, err)
+	case !ok:
+		return nil, errors.Join(inUseError(dir, filepath.Join(badgerDir, "LOCK")), lock.Close())
+	}
+	return lock.Close, nil
 }

@@ -8,8 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // holder is another process that holds a data directory.
@@ -103,6 +107,29 @@ func TestOpenTwiceInOneProcessIsErrInUse(t *testing.T) {
 	if got, err := s.Tag("main"); got != someVolume || err != nil {
 		t.Errorf("tag: %s, %v", got, err)
 	}
+}
+
+// TestOpenLeavesAlonePlainBadger has another program's Badger write to the folder, which only Badger's own
+// lock knows of.
+func TestOpenLeavesAlonePlainBadger(t *testing.T) {
+	if !slices.Contains(flocks, runtime.GOOS) {
+		t.Skip("Badger locks another thing here")
+	}
+	s := openNew(t)
+	closeStore(t, s)
+	db, err := badger.Open(badgerOptions(s.badgerDir(), 0))
+	must(t, err)
+	defer func() { must(t, db.Close()) }()
+	paths, err := filepath.Glob(filepath.Join(s.badgerDir(), "*.vlog"))
+	must(t, err)
+	before, err := os.Stat(slices.Max(paths))
+	must(t, err)
+	_, err = Open(s.Dir(), Options{})
+	checkInUse(t, err, s.Dir(), os.Getpid())
+	if after, err := os.Stat(slices.Max(paths)); err != nil || after.Size() != before.Size() {
+		t.Fatalf("the value log it writes to has %d bytes instead of %d, %v", after.Size(), before.Size(), err)
+	}
+	must(t, db.Update(func(txn *badger.Txn) error { return txn.Set([]byte("k"), make([]byte, 4096)) }))
 }
 
 func TestInUseErrorWithoutAProcessID(t *testing.T) {

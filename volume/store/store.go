@@ -190,13 +190,10 @@ func Open(dir string, opts Options) (_ *Store, err error) {
 
 // openBadger opens Badger once it is sure that Badger can bear its files.
 func (s *Store) openBadger() (*badger.DB, error) {
+	if err := s.readyBadger(); err != nil {
+		return nil, err
+	}
 	dir := s.badgerDir()
-	if err := badgerguard.Tidy(dir); err != nil {
-		return nil, err
-	}
-	if err := badgerguard.Prepare(dir); err != nil {
-		return nil, err
-	}
 	size, err := directorySize(dir)
 	if err != nil {
 		return nil, err
@@ -208,6 +205,19 @@ func (s *Store) openBadger() (*badger.DB, error) {
 		return nil, openError(err)
 	}
 	return db, nil
+}
+
+// readyBadger makes Badger's files such that it can bear them.
+func (s *Store) readyBadger() (err error) {
+	unlock, err := lockBadger(s.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if err := badgerguard.Tidy(s.badgerDir()); err != nil {
+		return err
+	}
+	return badgerguard.Prepare(s.badgerDir())
 }
 
 // Dir is the absolute path of the data directory.

@@ -47,7 +47,8 @@
 //
 // # What a store must do
 //
-//   - Call [Tidy], then [Prepare], then badger.Open, with the directory locked.
+//   - Call [Tidy], then [Prepare], then badger.Open, with the directory locked, for the first two by
+//     Badger's own lock as well.
 //   - Keep Badger's writer from going on after a failed msync, of the value log, which
 //     it may only log, or of a memtable's: the rules take it for granted that it was
 //     synced what something points to, or what is followed by another request.
