@@ -49,7 +49,7 @@ type fetched struct {
 
 const (
 	partPages = 64
-	minParts  = 1 << 10
+	minParts  = 1 << 16 // two parts of a small quota hardly ever share a hash
 	maxParts  = 1 << 20
 	// evictShare is which share of the quota is free after an eviction.
 	evictShare = 8
