@@ -114,6 +114,24 @@ func TestWriterSpillsBeyondItsMemory(t *testing.T) {
 	want.check(t, g.head.Reader())
 }
 
+// A commit compares what is staged with what it replaces: spilled pages that replace
+// nothing are not read back. Here that is told by one that is gone.
+func TestNewSpilledPagesAreNotReadBack(t *testing.T) {
+	const last = 2 * maxStaged
+	g := newGraft(t)
+	g.update(t, func(w *Writer) { write(t, w, 1, 10, 1) })
+	w := g.writer(t)
+	defer w.Discard()
+	write(t, w, 1, last, 2)
+	if !w.spilled.Contains(11) {
+		t.Fatal("page 11 is not spilled")
+	}
+	w.unstage(volume.PageSetOf(11))
+	if lsn := commit(t, w); lsn != 2 {
+		t.Errorf("LSN %d", lsn)
+	}
+}
+
 func TestSpilledPagesThatAreCutOffAreGone(t *testing.T) {
 	const last = 3 * maxStaged
 	g := newGraft(t)

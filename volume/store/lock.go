@@ -89,20 +89,19 @@ var flocks = []string{"android", "darwin", "dragonfly", "freebsd", "ios", "linux
 // when it opens the folder, which is too late for who changes files before. LOCK does not say whether a
 // program that is not graft has the folder open, nor does a new one that stands in for a LOCK that
 // somebody took away.
-func lockBadger(dir string) (unlock func() error, err error) {
+func (s *Store) lockBadger() (unlock func() error, err error) {
 	if !slices.Contains(flocks, runtime.GOOS) {
 		return func() error { return nil }, nil
 	}
-	badgerDir := filepath.Join(dir, "badger")
-	lock := flock.New(badgerDir, flock.SetFlag(os.O_RDONLY))
+	lock := flock.New(s.badgerDir(), flock.SetFlag(os.O_RDONLY))
 	ok, err := lock.TryLock()
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // nobody has
 		return lock.Close, nil
 	case err != nil:
-		return nil, fmt.Errorf("lock %s: %w", badgerDir, err)
+		return nil, fmt.Errorf("lock %s: %w", s.badgerDir(), err)
 	case !ok:
-		return nil, errors.Join(inUseError(dir, filepath.Join(badgerDir, "LOCK")), lock.Close())
+		return nil, errors.Join(inUseError(s.dir, filepath.Join(s.badgerDir(), "LOCK")), lock.Close())
 	}
 	return lock.Close, nil
 }

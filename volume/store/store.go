@@ -209,7 +209,7 @@ func (s *Store) openBadger() (*badger.DB, error) {
 
 // readyBadger makes Badger's files such that it can bear them.
 func (s *Store) readyBadger() (err error) {
-	unlock, err := lockBadger(s.dir)
+	unlock, err := s.lockBadger()
 	if err != nil {
 		return err
 	}

@@ -155,6 +155,15 @@ func (c *checker) empty() bool {
 	return !hasManifest && len(c.tables)+len(c.mems)+len(c.vlogs) == 0
 }
 
+// change changes a file, and syncs it.
+func (c *checker) change(name string, fn func(*os.File) error) error {
+	f, err := os.OpenFile(filepath.Join(c.dir, name), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(f), f.Sync(), f.Close())
+}
+
 // read gives a whole file.
 func (c *checker) read(name string) ([]byte, error) {
 	f, err := os.Open(filepath.Join(c.dir, name))

@@ -3,10 +3,8 @@ package badgerguard
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 )
 
 // finKey begins the key of the entry that ends a transaction.
@@ -64,12 +62,11 @@ func (c *checker) writeMemtable() error {
 	if err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(c.dir, c.newest.name), os.O_RDWR, 0)
+	err = c.change(c.newest.name, func(f *os.File) error {
+		_, err := f.WriteAt(b[:c.newest.end], 0)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("write a memtable's log again: %w", err)
-	}
-	_, err = f.WriteAt(b[:c.newest.end], 0)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write a memtable's log again: %w", err)
 	}
 	return nil

@@ -86,11 +86,7 @@ func (c *checker) cutNewest() error {
 	if c.vlogs[id] <= end {
 		return nil
 	}
-	f, err := os.OpenFile(filepath.Join(c.dir, vlogName(id)), os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("cut the value log: %w", err)
-	}
-	if err := errors.Join(f.Truncate(end), f.Sync(), f.Close()); err != nil {
+	if err := c.change(vlogName(id), func(f *os.File) error { return f.Truncate(end) }); err != nil {
 		return fmt.Errorf("cut the value log: %w", err)
 	}
 	return nil
